@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from scripts.local.processes import LOOPBACK
+from tests.kits.waiting import PATIENCE_SECONDS
 
 CHUNK = 65_536
 POLL_INTERVAL_SECONDS = 0.02
@@ -43,12 +44,12 @@ class Proxy:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, LOOPBACK, 0), self._loop
-        ).result(10)
+        ).result(PATIENCE_SECONDS)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(PATIENCE_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -60,7 +61,7 @@ class Proxy:
             for writer in list(self._open):
                 _reset(writer)
 
-        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(cut(), self._loop).result(PATIENCE_SECONDS)
 
     def behave(self) -> None:
         """Be a good proxy again."""

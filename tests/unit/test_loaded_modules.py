@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kits.waiting import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "DATABASE_URL": "postgresql://giftpulse@127.0.0.1:9/giftpulse",
@@ -27,7 +29,7 @@ def loaded_by(module: str) -> set[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
         check=True,
     )
     return set(told.stdout.split())

@@ -77,7 +77,7 @@ def _wait_in_line(worker: Callable[[Session], Any], person: Callable[[Session], 
             for event in (may_end, person_may_end, later_may_end):
                 event.set()
         for each in (first, edit, later):
-            each.result(60)
+            each.result(PATIENCE_SECONDS)
         return queue.order
 
 
@@ -159,7 +159,7 @@ def test_evaluators_of_a_rule_get_it_in_the_order_in_which_they_asked(database: 
         for event in (second_may_end, third_may_end, may_end):
             event.set()
         for each in (first, second, third):
-            each.result(60)
+            each.result(PATIENCE_SECONDS)
     assert queue.order == ["first", "second", "third", "first again"]
 
 
@@ -178,7 +178,7 @@ def test_an_error_of_a_rule_is_recorded_when_it_is_the_evaluators_turn(database:
         wait_until(lambda: _waiting() == 1 or evaluation.done(), "the evaluation waits for the other evaluator")
         assert not evaluation.done()
         other.commit()
-        assert evaluation.result(60) == 1
+        assert evaluation.result(PATIENCE_SECONDS) == 1
     with session_scope() as session:
         assert "null" in (rule_admin.get(session, rule_id).last_error or "")
 
@@ -208,7 +208,7 @@ def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, mo
         second = pool.submit(pipeline.evaluate_batch, streams[1], get_settings(), now)
         wait_until(lambda: _waiting() == 1, "the second waits for the first")
         may_end.set()
-        assert (first.result(60), second.result(60)) == (1, 1)
+        assert (first.result(PATIENCE_SECONDS), second.result(60)) == (1, 1)
     with session_scope() as session:
         groups = session.scalars(select(RuleGroup.group_key).order_by(RuleGroup.group_key)).all()
     assert groups == ['{"to":"+447700900000"}', '{"to":"__other__"}']
@@ -283,7 +283,7 @@ def test_rows_that_refer_to_an_account_do_not_keep_an_edit_of_it_waiting(databas
                 account = account_admin.get(session, ACCOUNT, lock=True)
                 account_admin.edit(session, get_settings(), account, values, utc_now())
 
-        pool.submit(edit).result(60)
+        pool.submit(edit).result(PATIENCE_SECONDS)
 
 
 def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
@@ -316,7 +316,7 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
                 )
         finally:
             may_go_on.set()
-        learning.result(60)
+        learning.result(PATIENCE_SECONDS)
     with session_scope() as session:
         seeded = {row.id: row.seeded for row in session.execute(text("SELECT id, seeded FROM rules"))}
         assert seeded == {other: True, learner: True}

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.utils.caching import ReadCache, TtlCache
+from tests.kits.waiting import PATIENCE_SECONDS
 
 
 class Counted:
@@ -48,13 +49,13 @@ def test_nobody_waits_for_a_value_that_another_one_reads() -> None:
     def read(name: str) -> bool:
         if name == "week":
             week_was_read.set()
-        return week_was_read.wait(30)
+        return week_was_read.wait(PATIENCE_SECONDS)
 
     values = ReadCache(read, 3600)
     with ThreadPoolExecutor() as threads:
         day = threads.submit(values.get, "day")
         assert values.get("week")
-        assert day.result(30)
+        assert day.result(PATIENCE_SECONDS)
 
 
 def test_two_who_want_the_same_value_read_it_once() -> None:
@@ -63,11 +64,12 @@ def test_two_who_want_the_same_value_read_it_once() -> None:
     values = ReadCache(counted.read, 3600)
 
     def want() -> str:
-        both_want_it.wait(30)
+        both_want_it.wait(PATIENCE_SECONDS)
         return values.get("day")
 
     with ThreadPoolExecutor() as threads:
-        assert [each.result(30) for each in [threads.submit(want), threads.submit(want)]] == ["DAY", "DAY"]
+        wanted = [threads.submit(want), threads.submit(want)]
+        assert [each.result(PATIENCE_SECONDS) for each in wanted] == ["DAY", "DAY"]
     assert counted.reads == ["day"]
 
 
