@@ -176,7 +176,7 @@ def reads_text(source: str) -> bool:
 
 
 def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
-    """Return the literal values that an expression compares fields with, by `==` or `!=` from either side, or `in` a list.
+    """Return the literal values that fields are compared with, by `==` or `!=` from either side, or `in` a list.
 
     Returns: for each the field, the value as text, and its position.
     """
