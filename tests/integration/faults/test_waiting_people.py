@@ -214,21 +214,16 @@ def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, mo
     assert groups == ['{"to":"+447700900000"}', '{"to":"__other__"}']
 
 
-@pytest.mark.parametrize(("condition", "pauses"), [({}, 0), (NEW_VALUE, 1)])
+@pytest.mark.parametrize(("condition", "pauses"), [({}, False), (NEW_VALUE, True)])
 def test_evaluations_pause_for_a_new_rule_only_if_it_has_something_to_read(
-    database: str, condition: dict[str, Any], pauses: int
+    database: str, condition: dict[str, Any], pauses: bool
 ) -> None:
     with session_scope() as session:
         rule_admin.create(session, RULE | condition, get_settings(), utc_now())
         made = rule_set.read_version(session)
-    warm_ups = []
-    with pytest.MonkeyPatch.context() as patch:
-        bump = warm_up.bump_version
-        patch.setattr(warm_up, "bump_version", lambda session: (warm_ups.append(session), bump(session)))
-        pipeline.evaluate_time(get_settings(), utc_now(), 60)
-    assert len(warm_ups) == pauses
+    pipeline.evaluate_time(get_settings(), utc_now(), 60)
     with session_scope() as session:
-        assert (rule_set.read_version(session) == made) is (pauses == 0)
+        assert (rule_set.read_version(session) != made) is pauses, "whoever has them pause moves the version"
 
 
 def test_a_warm_up_locks_the_rule_set_before_rows_of_rules_as_edits_do(
