@@ -1,6 +1,7 @@
 """Removes a phone number, and the texts to and from it, from everything but the audit.
 
-In keys (groups, tallies of senders) a pseudonym replaces the number: equal keys stay equal, and the pseudonym does not
+Rules, silences and configs of actions that name it are for people to edit first: until then nothing is erased. In keys
+(groups, tallies of senders) a pseudonym replaces the number: equal keys stay equal, and the pseudonym does not
 reveal the number.
 """
 
@@ -9,17 +10,19 @@ import secrets
 import string
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import ARRAY, Column, Table, Text, text
+from sqlalchemy import ARRAY, Column, Table, Text, select, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.database import session_scope
 from app.errors import Conflict, FieldError, InvalidInput
-from app.models import Base
+from app.models import Action, Base
 from app.services import audit
+from app.utils.crypto import Undecryptable, decrypt
 from app.utils.db_retry import retry_on_conflict
 from app.utils.redact import mask_numbers
 
@@ -28,12 +31,11 @@ DAY = timedelta(days=1)
 STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = '15min'"
 SEPARATORS = "[-. ()/]{0,3}"
 """Characters that people write between the digits of a number."""
-LOGS, CONFIGURATION = ("logs", "log_changes", "log_texts"), ("rules", "silences")
-DELETED = ("pushed_records", "quarantined_records", "idempotent_answers")
+LOGS, CONFIGURATION = ("logs", "log_changes", "log_texts"), ("rules", "silences", "actions")
+DELETED = ("pushed_records", "quarantined_records")
 """Their rows contain requests and responses as they were, with texts."""
 SENT = ("deliveries", "attempts")
-KEPT = ("audit_entries", "actions")
-"""The audit, and configs, which are encrypted."""
+AUDIT, ANSWERS = "audit_entries", "idempotent_answers"
 Values = Mapping[str, object]
 
 CHANGED_LOGS = """
@@ -83,11 +85,14 @@ CHANGED_ATTEMPTS = """
 UPDATE attempts SET response = NULL, error = regexp_replace(error, :pattern, :pseudonym, 'g')
 WHERE id IN (SELECT id FROM attempts WHERE response ~ :pattern OR error ~ :pattern LIMIT :limit)
 """
+# They are encrypted, so all go, wherever the number is. They only protect retries for a day. A reservation has no answer.
+DELETED_ANSWERS = "DELETE FROM idempotent_answers WHERE status <> 0"
 NAMED = """
 SELECT 'the rule ' || name AS said FROM rules
 WHERE concat_ws(' ', name, description, pattern_value, filters, condition) ~ :pattern
-UNION ALL SELECT 'the silence ' || id FROM silences WHERE concat_ws(' ', "group", reason) ~ :pattern ORDER BY 1 LIMIT 3
+UNION ALL SELECT 'the silence ' || id FROM silences WHERE concat_ws(' ', "group", reason) ~ :pattern ORDER BY 1
 """
+MAX_NAMED = 3
 
 
 def erase(typed: str, settings: Settings, by: str, now: datetime) -> dict[str, int]:
@@ -95,11 +100,11 @@ def erase(typed: str, settings: Settings, by: str, now: datetime) -> dict[str, i
 
     It may be interrupted and continues when started again.
 
-    Raises: InvalidInput if it is no phone number, Conflict if a rule or silence names it.
+    Raises: InvalidInput if it is no phone number, Conflict if a rule, silence or action names it.
     """
     number = _parse(typed)
     values: Values = {"pattern": pattern_of(number), "pseudonym": _pseudonym()}
-    _refuse_if_named(values)
+    _refuse_if_named(number, settings)
     changed = Counter[str]()
     for since, until in _days():
         day = {**values, "since": since, "until": until}
@@ -107,6 +112,7 @@ def erase(typed: str, settings: Settings, by: str, now: datetime) -> dict[str, i
         changed["log_changes"] += _write(CHANGED_STATES, day)
     changed["deliveries"] += _in_batches(CHANGED_DELIVERIES, values)
     changed["attempts"] += _in_batches(CHANGED_ATTEMPTS, values)
+    changed[ANSWERS] += _write(DELETED_ANSWERS, {})
     for table in Base.metadata.sorted_tables:
         if (statement := _statement_for(table)) is not None:
             changed[table.name] += _in_batches(statement, values)
@@ -132,11 +138,22 @@ def _pseudonym() -> str:
     return "erased-" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(10))
 
 
-def _refuse_if_named(values: Values) -> None:
+def _refuse_if_named(number: str, settings: Settings) -> None:
     with session_scope() as session:
-        named = session.scalars(text(NAMED), values).all()
+        named = [
+            *session.scalars(text(NAMED), {"pattern": pattern_of(number)}),
+            *_actions_naming(session, number, settings),
+        ][:MAX_NAMED]
     if named:
         raise Conflict(f"it is named by {', '.join(named)}: remove it there first, then erase it")
+
+
+def _actions_naming(session: Session, number: str, settings: Settings) -> Iterator[str]:
+    """Search the decrypted configs. One that no key decrypts reveals nothing to anybody."""
+    for action in session.scalars(select(Action).order_by(Action.id)):
+        with suppress(Undecryptable):
+            if re.search(pattern_of(number), decrypt(settings.secret_keys, action.config)):
+                yield f"the action {action.id}"
 
 
 def _days() -> Iterator[tuple[datetime, datetime]]:
@@ -173,7 +190,7 @@ def _in_batches(statement: str, values: Values) -> int:
 
 def _statement_for(table: Table) -> str | None:
     """Build the statement for a table without a special one; None if there is nothing to do."""
-    if table.name in (*LOGS, *CONFIGURATION, *SENT, *KEPT):
+    if table.name in (*LOGS, *CONFIGURATION, *SENT, AUDIT, ANSWERS):
         return None
     columns = [column for column in table.columns if _holds_text(column)]
     if not columns:

@@ -8,13 +8,16 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import insert, text
 
+from app.api.idempotency import RESERVED
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict, InvalidInput
-from app.models import AlertNote, Base, Delivery, PushedRecord, SenderTally
+from app.models import AlertNote, Base, Delivery, IdempotentAnswer, PushedRecord, SenderTally
 from app.services import erasure
 from app.services.logs import tallies, text_index
+from app.services.outbox import actions
 from app.utils.clock import utc_now
+from app.utils.crypto import encrypt
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import make_action, make_rule, silence
@@ -165,6 +168,48 @@ def test_a_rule_or_silence_that_names_it_is_left_to_people(feed: Feed) -> None:
     silence(0, 9, to=NUMBER)
     with pytest.raises(Conflict, match="the silence"):
         erase()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {
+            "action_type": "email",
+            "config": {"recipients": ["14155550100@txt.example.com"]},
+        },
+        {"action_type": "webhook", "config": {"url": "https://sms.example.com/send?to=%2B1-415-555-0100"}},
+        {"action_type": "webhook", "config": {"url": "https://a.example.com", "headers": {"X-Page": NUMBER}}},
+    ],
+)
+def test_an_action_that_names_it_is_left_to_people(feed: Feed, config: dict[str, Any]) -> None:
+    feed.store([log(1, minutes(1))], minutes(2))
+    with session_scope() as session:
+        action = actions.create(session, config, get_settings(), utc_now())[0].id
+    with pytest.raises(Conflict, match=f"it is named by the action {action}: remove it there first"):
+        erase()
+    assert "logs" in holding(), "nothing is erased yet"
+    with session_scope() as session:
+        actions.delete(session, action, utc_now())
+    assert erase()["logs"] == 1
+
+
+def test_configs_that_no_key_decrypts_do_not_stop_it(feed: Feed) -> None:
+    feed.store([log(1, minutes(1))], minutes(2))
+    make_action()
+    with session_scope() as session:
+        session.execute(text("UPDATE actions SET config = 'no token'"))
+    assert erase()["logs"] == 1
+
+
+def test_answers_kept_for_retries_go_and_reservations_stay(feed: Feed) -> None:
+    shared = {"caller": "key:1", "request_hash": "0" * 64, "created_at": utc_now()}
+    answer = encrypt(get_settings().secret_keys, json.dumps({"headers": {}, "body": f"to {NUMBER}"}))
+    with session_scope() as session:
+        session.add(IdempotentAnswer(key="answered", status=201, answer=answer, **shared))
+        session.add(IdempotentAnswer(key="in progress", status=RESERVED, answer=answer, **shared))
+    assert erase() == {"idempotent_answers": 1}
+    with session_scope() as session:
+        assert session.scalars(text("SELECT key FROM idempotent_answers")).all() == ["in progress"]
 
 
 @pytest.mark.parametrize("typed", ["14155550100", "+1", "+1415555010012345678", "nobody", "+0155550100", ""])
