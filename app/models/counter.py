@@ -19,12 +19,12 @@ class Counter(Base):
 
 
 class Heartbeat(Base):
-    """When a process of each type was last active."""
+    """When a process of each type was last active, and when `HEARTBEAT_URL` was last pinged."""
 
     __tablename__ = "heartbeats"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    """`worker` or `beat`."""
+    """`worker`, `beat`, or `sent` for the ping."""
     seen_at: Mapped[Timestamp]
 
 

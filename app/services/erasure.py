@@ -85,7 +85,7 @@ CHANGED_ATTEMPTS = """
 UPDATE attempts SET response = NULL, error = regexp_replace(error, :pattern, :pseudonym, 'g')
 WHERE id IN (SELECT id FROM attempts WHERE response ~ :pattern OR error ~ :pattern LIMIT :limit)
 """
-# They are encrypted, so all go, wherever the number is. They only protect retries for a day. A reservation has no answer.
+# They are encrypted, so all go. They only protect retries for a day. A reservation has no answer yet.
 DELETED_ANSWERS = "DELETE FROM idempotent_answers WHERE status <> 0"
 NAMED = """
 SELECT 'the rule ' || name AS said FROM rules

@@ -68,8 +68,8 @@ def move(url: str, settings: Settings, now: datetime) -> Iterator[str]:
 
 
 def _refuse_if_running(source: Connection, now: datetime) -> None:
-    seen = source.execute(text("SELECT name FROM heartbeats WHERE seen_at > :at"), {"at": now - STOPPED_FOR}).scalars()
-    if running := sorted(seen):
+    query = "SELECT name FROM heartbeats WHERE name IN ('beat', 'worker') AND seen_at > :at ORDER BY name"
+    if running := source.execute(text(query), {"at": now - STOPPED_FOR}).scalars().all():
         wait = f"wait {STOPPED_FOR.total_seconds():.0f} seconds"
         raise Conflict(f"{' and '.join(running)} still ran a moment ago: stop all processes, {wait}, then move")
 
