@@ -13,10 +13,9 @@ from app.cli.output import SinceOption, UntilOption, console, errors_of_file, pa
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput
-from app.services.alerts import sentence
 from app.services.preview import service as previews
 from app.services.reports import report as reports
-from app.services.rules import definition
+from app.services.rules import definition, description
 from app.services.transfer import yaml_text
 from app.utils.clock import rfc3339, utc_now
 from app.utils.quantities import counted, number
@@ -69,7 +68,7 @@ def _describe(preview: dict[str, Any], since: str) -> Iterator[str]:
 def _describe_limits(preview: dict[str, Any], rule: dict[str, Any]) -> Iterator[str]:
     """Describe when alerts resolve, and what other limits would have done."""
     parsed = definition.parse_rule(definition.writable(rule))
-    yield sentence.plain_text(sentence.describe_resolve(parsed))
+    yield description.plain_text(description.describe_resolve(parsed))
     if (ladder := preview["ladder"]) is not None:
         name, own = ladder["field"].rpartition(".")[2], parsed.condition.limit
         rungs = [

@@ -23,15 +23,16 @@ from app.enums import PatternType, Severity
 from app.errors import InvalidInput
 from app.models import Rule
 from app.services import rule_admin, rule_checks
-from app.services.alerts.sentence import DAY_NAMES, describe_rule
 from app.services.names import names_of
 from app.services.outbox import actions
 from app.services.preview.samples import Sample, sample
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
+from app.services.rules.description import DAY_NAMES, describe_rule
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.patterns import list_items
 from app.services.rules.words import NEW_VALUE_NAMES
+from app.services.serializers import rule_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.twilio.vocabulary import DIRECTIONS
 from app.utils.clock import utc_now
@@ -61,14 +62,13 @@ class StoredRule:
 
 def stored_rule(session: Session, rule: Rule, settings: Settings) -> StoredRule:
     """Read what the page shows of a stored rule."""
-    shown = rule_admin.detail_json(session, rule, settings)
     health = rule_admin.health(session, rule, settings)
     sids = health["left_out_accounts"]
     names = names_of(session, {"account_sid": sids}, settings)
     return StoredRule(
         rule.id,
         definition.from_row(rule),
-        etag(shown, rule_admin.HEALTH_FIELDS),
+        etag(rule_json(rule)),
         health,
         [names.get(sid, sid) for sid in sids],
     )

@@ -19,10 +19,10 @@ from app.config import Settings
 from app.enums import Severity
 from app.errors import InvalidInput
 from app.models import Action
-from app.services.alerts.sentence import describe_condition
 from app.services.preview.notifications import AlertTimes, count_notifications
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
+from app.services.rules.description import describe_condition
 from app.services.rules.words import Phrase
 from app.utils.caching import TtlCache
 from app.utils.json_types import JsonObject

@@ -20,8 +20,8 @@ from app.errors import FieldError
 from app.models import Rule
 from app.services import rule_admin, rule_checks
 from app.services.alerts import search
-from app.services.alerts.sentence import describe_condition
 from app.services.rules import definition
+from app.services.rules.description import describe_condition
 from app.services.rules.words import Phrase
 from app.services.serializers import rule_json
 from app.utils.clock import utc_now

@@ -23,7 +23,7 @@ from app.models import Alert, Rule, Silence
 from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity, is_active, next_start
-from app.services.alerts.sentence import DAY_NAMES
+from app.services.rules.description import DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.words import NEW_VALUE_NAMES
 from app.utils.clock import utc_now

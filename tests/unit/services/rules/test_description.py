@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.services.alerts.sentence import describe_rule, plain_text
 from app.services.rules.definition import parse_rule
+from app.services.rules.description import describe_rule, plain_text
 
 
 @pytest.mark.parametrize(
