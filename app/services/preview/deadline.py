@@ -18,13 +18,13 @@ class Deadline:
     def __init__(self, seconds: float | None = None) -> None:
         self._at = time.monotonic() + (MAX_SECONDS if seconds is None else seconds)
 
-    def milliseconds_left(self) -> int:
+    def seconds_left(self) -> float:
         """Return the remaining time for a statement.
 
         Raises: InvalidInput when the time is up.
         """
         self.check()
-        return max(1, int(1000 * (self._at - time.monotonic())))
+        return self._at - time.monotonic()
 
     def check(self) -> None:
         """Stop when the time is up.

@@ -10,10 +10,10 @@ from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.errors import FieldError, InvalidInput
+from app.database import limit_statements
+from app.errors import FieldError, InvalidInput, StatementTimeout
 from app.services.evaluation.minute_counts import minute_end
 from app.services.preview import queries
 from app.services.preview.deadline import NARROW, TOO_LONG, Deadline
@@ -220,11 +220,12 @@ class LogReader:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """Limit a statement to the remaining time."""
-        self._session.execute(text(f"SET LOCAL statement_timeout = {self._deadline.milliseconds_left()}"))
+        """Limit a statement to the remaining time.
+
+        Raises: InvalidInput, for the field `since`, when it is up.
+        """
         try:
-            yield
-        except OperationalError as error:
-            if type(error.orig).__name__ != "QueryCanceled":
-                raise
+            with limit_statements(self._session, self._deadline.seconds_left()):
+                yield
+        except StatementTimeout:
             raise InvalidInput([FieldError("since", TOO_LONG)]) from None

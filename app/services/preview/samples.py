@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from app.database import limit_statements
 from app.enums import PatternType
+from app.errors import StatementTimeout
 from app.services.evaluation.current_matches import version_of
 from app.services.logs import search
 from app.services.logs.search import LogFilter
@@ -25,8 +26,7 @@ from app.services.serializers import log_json
 SPAN = timedelta(days=7)
 MAX_LOOKED_AT = 400
 MAX_SHOWN = 5
-TIMEOUT_MILLISECONDS = 2_000
-_QUERY_CANCELED = "57014"
+MAX_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,14 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
     """
     rule = rule_from_definition(definition, now)
     try:
-        with session.begin_nested():
-            session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
+        with session.begin_nested(), limit_statements(session, MAX_SECONDS):
             rows = search.list_logs(session, _filter(rule, now - SPAN), None, MAX_LOOKED_AT).items
             others = [
                 row
                 for wanted in _looser_filters(rule, now - SPAN)
                 for row in search.list_logs(session, wanted, None, MAX_LOOKED_AT).items
             ]
-    except OperationalError as error:
-        if getattr(error.orig, "pgcode", None) != _QUERY_CANCELED:
-            raise
+    except StatementTimeout:
         return None
     hits = RuleIndex([rule]).match_batch([version_of(row) for row in rows])
     matching = [row for row, rules in zip(rows, hits, strict=True) if rules]
