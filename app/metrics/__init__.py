@@ -11,6 +11,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from sqlalchemy import text
@@ -22,6 +23,8 @@ from app.enums import ActionType, AttemptOutcome, HoldReason, LogSource, LogType
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
 
+MAX_HEARTBEAT_AGE = timedelta(seconds=60)
+"""A worker or beat that reported longer ago is down. They report every ten seconds."""
 COUNTER_SHARDS = 8
 """Each counter has this many rows, so that processes seldom wait for each other."""
 LABEL_VALUES: Mapping[str, Collection[str]] = {

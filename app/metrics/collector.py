@@ -12,14 +12,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.enums import Severity
-from app.metrics import INSTRUMENTS, LABEL_VALUES, Instrument, Labels, bound_text
+from app.metrics import INSTRUMENTS, LABEL_VALUES, MAX_HEARTBEAT_AGE, Instrument, Labels, bound_text
 from app.utils.caching import ReadCache
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
 CACHE_SECONDS = 5.0
 SCRAPE_TIMEOUT = "3s"
-MAX_HEARTBEAT_AGE_SECONDS = 60
-"""Worker and beat report every ten seconds."""
 
 
 class DatabaseCollector(Collector):
@@ -74,11 +72,8 @@ def read(session: Session) -> list[Metric]:
 def _seen(session: Session) -> dict[str, bool]:
     """Return whether worker and beat were active recently."""
     rows = session.execute(
-        text(
-            "SELECT name, seen_at > now() - :seconds * interval '1 second' FROM heartbeats"
-            " WHERE name IN ('worker', 'beat')"
-        ),
-        {"seconds": MAX_HEARTBEAT_AGE_SECONDS},
+        text("SELECT name, seen_at > now() - :age FROM heartbeats WHERE name IN ('worker', 'beat')"),
+        {"age": MAX_HEARTBEAT_AGE},
     )
     return {name: bool(lately) for name, lately in rows}
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from app import wake
 from app.config import Settings
 from app.database import session_scope
+from app.metrics import MAX_HEARTBEAT_AGE
 from app.services import privileges, secrets, setup
 from app.services.ingest import quarantine
 from app.services.logs import change_consumers
@@ -33,8 +34,6 @@ from app.utils.tls import tls_context
 
 Status = Literal["ok", "degraded", "down"]
 
-MAX_TICK_AGE = timedelta(seconds=60)
-"""Workers and beat report every ten seconds."""
 MAX_SHOWN = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
@@ -159,7 +158,7 @@ def _advise(streams: Sequence[Row[Any]]) -> str:
 def _workers(session: Session, _: Settings, now: datetime) -> Check:
     """Check that beat ticks, that a worker handles its ticks, and that new logs are evaluated."""
     seen = {name: at for name, at in session.execute(text("SELECT name, seen_at FROM heartbeats"))}  # noqa: C416  # rows
-    silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - MAX_TICK_AGE]
+    silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - MAX_HEARTBEAT_AGE]
     if silent:
         detail = "no tick of beat reached a worker for a minute: see whether both run and reach the broker"
         return Check("degraded", detail)

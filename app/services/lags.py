@@ -3,12 +3,13 @@
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import Lag
+from app.services.ingest import coverage
 from app.services.ingest.plan import ALLOWANCE
 from app.services.logs import change_consumers
 from app.services.logs.change_consumers import EVALUATION_BEHIND_AFTER
@@ -19,10 +20,6 @@ from app.services.spans import check_span
 from app.utils.json_types import JsonObject
 
 KEPT = timedelta(days=7, hours=1)
-_READ_UNTIL = text(
-    "SELECT min(coalesce(s.complete_until, a.started_at)) FROM streams s JOIN accounts a ON a.id = s.account_id"
-    " WHERE a.enabled AND NOT s.unavailable"
-)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ STAGES = tuple(field.name for field in fields(Lags))
 def measure(session: Session, now: datetime) -> Lags:
     """Measure the lags of this moment."""
     waiting = (
-        session.scalar(_READ_UNTIL),
+        coverage.read_until(session),
         change_consumers.evaluation_behind_since(session, now, timedelta(0)),
         overdue(session, now, timedelta(0))[1],
     )

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.api.console.links import link
 from app.api.console.traffic import FAILED, RANGES, WEEK
 from app.database import session_scope
-from app.enums import LogType
+from app.enums import OTHER_VALUE, LogType
 from app.services.ingest import coverage
 from app.services.logs import stats
 from app.services.logs.outbound import OUTBOUND
@@ -65,7 +65,7 @@ def read_failures(name: str, by: str) -> Sequence[FailureRow]:
     rows = [
         FailureRow(_label(value, field), _logs(value, field, since, until), total, failed[value], usual.get(value))
         for value, total in totals.items()
-        if value != stats.OTHER
+        if value != OTHER_VALUE
     ]
     return sorted(rows, key=lambda row: (-row.failed, -row.total))[:MAX_ROWS]
 

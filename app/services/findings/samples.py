@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select, true
 from sqlalchemy.orm import Session
 
+from app.enums import OTHER_VALUE
 from app.models import Account, Alert, Log, Match, Rule
 from app.services.findings.traits import TracedLog
 from app.services.logs.alert_logs import keys_of_alert
@@ -19,7 +20,6 @@ SAMPLE = 2_000
 """The most logs that are compared on each side."""
 ONE_IN = 16
 """A power of two."""
-OTHER_GROUP = "__other__"
 _POPULATION_FIELDS = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
 """The fields of a group that say which logs an alert looks at. The others, such as the status, say how they ended."""
 _TRACED = (
@@ -124,5 +124,5 @@ def _of_group(alert: ComparedAlert) -> list[ColumnElement[bool]]:
     return [
         COLUMNS[field].is_(None) if value is None else COLUMNS[field] == value
         for field, value in alert.group.items()
-        if field in _POPULATION_FIELDS and value != OTHER_GROUP
+        if field in _POPULATION_FIELDS and value != OTHER_VALUE
     ]

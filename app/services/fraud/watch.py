@@ -10,7 +10,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from app.database import limit_statements
-from app.enums import LogType
+from app.enums import OTHER_VALUE, LogType
 from app.errors import FieldError, InvalidInput, StatementTimeout
 from app.services.fraud import queries
 from app.services.fraud.prefixes import HIGH_COST_BY_TYPE, high_cost_prefix
@@ -18,7 +18,7 @@ from app.services.fraud.queries import NEW_AFTER, WEEK, Prefix
 from app.services.fraud.suspicions import LEAST_AMOUNT, Kind, Suspicion
 from app.services.fraud.weeks import Comparison, Hours, compare, is_burst
 from app.services.logs.outbound import OUTBOUND
-from app.services.logs.stats import OTHER, Snapshot
+from app.services.logs.stats import Snapshot
 from app.services.spans import check_span
 
 SHOWN_SPAN = timedelta(hours=24)
@@ -110,7 +110,7 @@ def _by_hour(snapshot: Snapshot, log_type: LogType, since: datetime, until: date
     found: defaultdict[Key, Hours] = defaultdict(lambda: Hours({}, {}))
     for is_now, span in ((True, (since, until)), (False, (since - NEW_AFTER, since))):
         for each in queries.count_by_country(snapshot, log_type, *span):
-            if each.value != OTHER:
+            if each.value != OTHER_VALUE:
                 hours = found[Key(log_type, None if each.value is None else str(each.value))]
                 hours.set(each.at, each.count, is_now=is_now)
     return found

@@ -14,10 +14,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import limit_statements
+from app.enums import OTHER_VALUE
 from app.errors import FieldError, InvalidInput, StatementTimeout
 from app.services.logs.cells import NARROW, Cell, CellReader, Delay, Value
 from app.services.logs.search import LogFilter
-from app.services.logs.stats import OTHER
 from app.services.spans import check_span
 from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339
@@ -148,7 +148,7 @@ def _breakdowns(
         totals[cell.value] += cell.logs
     ordered = sorted(totals, key=lambda value: (-totals[value], str(value)))
     found = {value: Breakdown(value) for value in ordered[:MAX_VALUES]}
-    others = Breakdown(OTHER)
+    others = Breakdown(OTHER_VALUE)
     for cell in cells:
         found.get(cell.value, others).add(cell)
     for delay in delays:

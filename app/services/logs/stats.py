@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from app.enums import OTHER_VALUE
 from app.models import Account, DelayTally, Log, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
@@ -54,8 +55,6 @@ StatsField = Literal[
 ]
 """The fields to count by."""
 MAX_VALUES = 100
-OTHER = "__other__"
-"""Combines the values beyond the most frequent ones."""
 # Any time at which a UTC day begins.
 ORIGIN = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 PERCENTILES = {"p50": 0.5, "p95": 0.95}
@@ -155,7 +154,7 @@ def _folded(parts: CTE, max_values: int) -> Select[*tuple[Any, ...]]:
     """Combine the parts, and the values beyond the most frequent ones."""
     totals = select(parts.c.value).group_by(parts.c.value)
     top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(max_values).cte("top")
-    value = case((top.c.value.is_(None), OTHER), else_=func.nullif(top.c.value, ""))
+    value = case((top.c.value.is_(None), OTHER_VALUE), else_=func.nullif(top.c.value, ""))
     joined = parts.outerjoin(top, top.c.value == parts.c.value)
     query = select(parts.c.at.label("at"), value.label("value"), _total(parts.c.logs).label("logs"))
     return query.select_from(joined).group_by(text("1"), text("2")).order_by(text("1"), text("2"))
@@ -167,7 +166,7 @@ def _total(numbers: Any) -> Any:
 
 
 def _read(value: str | None, by: str | None) -> str | int | None:
-    return int(value) if by == "error_code" and value not in (None, OTHER) else value
+    return int(value) if by == "error_code" and value not in (None, OTHER_VALUE) else value
 
 
 def _bucket(bucket: str, at: Any) -> Any:

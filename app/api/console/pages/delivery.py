@@ -13,13 +13,12 @@ from app.api.console.links import link
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.database import session_scope
-from app.enums import LogType
+from app.enums import OTHER_VALUE, LogType
 from app.errors import InvalidInput
 from app.services.logs.breakdown import P50, P95, Breakdown
 from app.services.logs.codes import Code, one_per_code
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import NONE, WITH_NONE, LogFilter
-from app.services.logs.stats import OTHER
 from app.services.reports import comparison
 from app.utils.calendar_edges import shift
 from app.utils.clock import cut_to_second, utc_now
@@ -173,14 +172,14 @@ def _seconds(value: float | None) -> timedelta | None:
 def _label(value: str | int | None, by: str) -> str:
     if value is None:
         return NO_COUNTRY if by == "to_country" else f"no {TABS[by][1].lower()}"
-    if value == OTHER:
+    if value == OTHER_VALUE:
         return "all others"
     return country(str(value)) if by == "to_country" else str(value)
 
 
 def _logs(value: str | int | None, by: str, log_type: LogType, found: Rows) -> str:
     """Return the address of the logs of a row; empty if no filter finds them."""
-    if value == OTHER or (value is None and by not in WITH_NONE):
+    if value == OTHER_VALUE or (value is None and by not in WITH_NONE):
         return ""
     direction = () if by == "error_code" else OUTBOUND_MESSAGES
     wanted = {"log_type": log_type, "direction": direction, f"{by}_": NONE if value is None else value}

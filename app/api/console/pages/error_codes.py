@@ -16,6 +16,7 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.database import session_scope
+from app.enums import OTHER_VALUE
 from app.services import names
 from app.services.logs import stats
 from app.services.logs.codes import count_codes, one_per_code
@@ -123,7 +124,7 @@ def _split(field: stats.StatsField, counts: Sequence[stats.Count], href: Callabl
     rows = [
         (value, number, href(**{f"{field}_": value}))
         for value, number in found.most_common()
-        if value not in ("", stats.OTHER)
+        if value not in ("", OTHER_VALUE)
     ]
     return Split(SPLITS[field], rows[:MAX_ROWS])
 
