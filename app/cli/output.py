@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from app.errors import InvalidInput
-from app.utils.ages import read_age
+from app.utils.ages import read_time_or_age
 
 console = Console()
 
@@ -43,11 +43,9 @@ def parse_time(text: str, now: datetime) -> datetime:
 
     Raises: typer.BadParameter.
     """
-    try:
-        age = read_age(text)
-        at = datetime.fromisoformat(text) if age is None else now - age
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{text!r} is neither an age such as 30d nor a time such as 2026-11-23") from None
+    at = read_time_or_age(text, now)
+    if at is None:
+        raise typer.BadParameter(f"{text!r} is neither an age such as 30d nor a time such as 2026-11-23")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 

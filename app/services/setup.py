@@ -13,9 +13,9 @@ from app.actions.registry import kind_for
 from app.config import Settings
 from app.enums import ActionType
 from app.errors import ConfigError
-from app.models import Account, Action, Attempt, Delivery, PushedRecord, Rule, Stream
+from app.models import Account, Action, Delivery, PushedRecord, Rule, Stream
 from app.services import audit, rule_admin
-from app.services.outbox import actions
+from app.services.outbox import actions, deliveries
 from app.services.outbox.action_config import config_or_empty
 from app.services.rules import packs
 from app.utils.quantities import counted
@@ -151,13 +151,13 @@ def _find(session: Session, action_type: ActionType, config: dict[str, Any], set
 
 def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool]]:
     """Return the result of each test delivery: a line, and whether it arrived."""
+    attempts = deliveries.attempts_of_all(session, delivery_ids)
     lines = []
     for delivery in session.scalars(
         select(Delivery).where(Delivery.id.in_(delivery_ids)).order_by(Delivery.created_at)
     ):
-        error = session.scalar(
-            select(Attempt.error).where(Attempt.delivery_id == delivery.id).order_by(Attempt.at.desc()).limit(1)
-        )
+        tried = attempts.get(delivery.id)
+        error = tried[-1].error if tried else None
         arrived = delivery.status == "succeeded"
         lines.append((f"test: {'was taken' if arrived else f'failed: {error}'}", arrived))
     return lines

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from fastapi import Request
 
-from app.api.schemas.common import read_time_or_age
+from app.api.schemas.common import read_query_time
 
 
 def read_time_of(request: Request, name: str) -> datetime | None:
@@ -14,6 +14,6 @@ def read_time_of(request: Request, name: str) -> datetime | None:
     """
     value = request.query_params.get(name)
     try:
-        return read_time_or_age(value) if value else None
+        return read_query_time(value) if value else None
     except ValueError as error:
         raise ValueError(f"“{name}” {error}") from None

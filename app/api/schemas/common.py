@@ -65,7 +65,7 @@ def read_time(value: Any) -> datetime:
         raise ValueError("must be a time that exists, such as 2026-11-23T06:09:00Z") from None
 
 
-def read_time_or_age(value: Any) -> datetime:
+def read_query_time(value: Any) -> datetime:
     """Parse an RFC 3339 time, or an age such as 7d: that long before now."""
     age = read_age(value) if isinstance(value, str) else None
     if age is None:
@@ -81,7 +81,7 @@ def read_time_or_age(value: Any) -> datetime:
 
 Time = Annotated[datetime, BeforeValidator(read_time), WithJsonSchema({"type": "string", "format": "date-time"})]
 TIME_OR_AGE = [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": f"^{AGE}$"}]
-TimeOrAge = Annotated[datetime, BeforeValidator(read_time_or_age), WithJsonSchema({"anyOf": TIME_OR_AGE})]
+TimeOrAge = Annotated[datetime, BeforeValidator(read_query_time), WithJsonSchema({"anyOf": TIME_OR_AGE})]
 ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [EXAMPLE_TIME]})]
 ShownId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]})]
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
@@ -87,12 +87,13 @@ def known_from(session: Session, account_id: int | None = None) -> dict[tuple[st
 
     Live rules use `complete_from` instead: they did not count the logs of a backfill.
     """
+    is_whole = and_(Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
     query = (
         select(
             Account.sid, Stream.log_type, Stream.complete_from, Backfill.since, Backfill.until, Backfill.requested_at
         )
         .join(Account, Account.id == Stream.account_id)
-        .outerjoin(Backfill, _read_whole(Backfill.stream_id == Stream.id))
+        .outerjoin(Backfill, and_(Backfill.stream_id == Stream.id, is_whole))
         .where(Stream.complete_from.is_not(None))
         .order_by(Backfill.until.desc())
     )
@@ -104,11 +105,6 @@ def known_from(session: Session, account_id: int | None = None) -> dict[tuple[st
         if since is not None and since < start <= until:
             found[sid, log_type] = min(start, max(since, requested_at - plan.HISTORY[LogType(log_type)]))
     return found
-
-
-def _read_whole(of_stream: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Select the finished backfills of a stream."""
-    return and_(of_stream, Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
 
 
 def run_backfills(poll: PollRun) -> None:

@@ -41,7 +41,7 @@ def fetch_once(account_id: int, sid: str, settings: Settings) -> None:
         return
     with session_scope() as session:
         entry = _find(session, account_id, sid)
-        if entry is not None and details is not None:
+        if entry is not None:
             entry.rest = msgspec.json.encode(_rest(entry) | details)
 
 
@@ -54,7 +54,7 @@ def _rest(entry: Log) -> dict[str, object]:
     return msgspec.json.decode(entry.rest, type=dict[str, object]) if entry.rest else {}
 
 
-def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None] | None:
+def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None]:
     """Ask Twilio once, with a short timeout: a user is waiting."""
 
     def before_request() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.api.schemas.common import read_time, read_time_or_age, whole_number, yes_or_no
+from app.api.schemas.common import read_query_time, read_time, whole_number, yes_or_no
 from app.api.schemas.logs import LogFilters
 from app.utils.clock import utc_now
 
@@ -57,14 +57,14 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     ],
 )
 def test_an_age_is_a_time_so_long_before_now(text: str, age: timedelta) -> None:
-    assert abs(read_time_or_age(text) - (utc_now() - age)) < timedelta(minutes=1)
-    assert read_time_or_age("2026-11-23T06:09:00Z") == NINE
+    assert abs(read_query_time(text) - (utc_now() - age)) < timedelta(minutes=1)
+    assert read_query_time("2026-11-23T06:09:00Z") == NINE
 
 
 @pytest.mark.parametrize("text", ["7", "d", "7 d", "-7d", "7D", "7y", "9999999d", "999999w", "yesterday"])
 def test_what_is_neither_a_time_nor_an_age_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"such as 7d"):
-        read_time_or_age(text)
+        read_query_time(text)
 
 
 def test_a_cursor_is_bound_to_the_age_as_it_was_sent() -> None:
