@@ -140,12 +140,14 @@ def session_scope() -> Iterator[Session]:
 
 
 @contextmanager
-def limit_statements(session: Session, seconds: float) -> Iterator[None]:
+def limit_statements(session: Session, seconds: float, *, restore: bool = True) -> Iterator[None]:
     """Limit the time of each statement until the block ends.
 
-    Raises: StatementTimeout when a statement takes longer; the transaction can then only be rolled back.
+    Args:    restore: whether to set the earlier limit again. Without, this one holds until the transaction ends, which
+             costs one statement instead of three.
+    Raises:  StatementTimeout when a statement takes longer; the transaction can then only be rolled back.
     """
-    before = session.scalar(text("SELECT current_setting('statement_timeout')"))
+    before = session.scalar(text("SELECT current_setting('statement_timeout')")) if restore else None
     session.execute(text(f"SET LOCAL statement_timeout = {max(1, int(1000 * seconds))}"))
     try:
         yield
@@ -153,7 +155,8 @@ def limit_statements(session: Session, seconds: float) -> Iterator[None]:
         if not isinstance(error.orig, QueryCanceled):
             raise
         raise StatementTimeout(f"a statement takes longer than {seconds} seconds") from None
-    session.execute(text(f"SET LOCAL statement_timeout = '{before}'"))
+    if restore:
+        session.execute(text(f"SET LOCAL statement_timeout = '{before}'"))
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:

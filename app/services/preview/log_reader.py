@@ -225,7 +225,7 @@ class LogReader:
         Raises: InvalidInput, for the field `since`, when it is up.
         """
         try:
-            with limit_statements(self._session, self._deadline.seconds_left()):
+            with limit_statements(self._session, self._deadline.seconds_left(), restore=False):
                 yield
         except StatementTimeout:
             raise InvalidInput([FieldError("since", TOO_LONG)]) from None
