@@ -75,7 +75,7 @@ def read(settings: Collection[str], secret: Collection[str], file: Path | None, 
                 raise ConfigError(f"{name} and {name}{FILE} are both set: leave one of them out")
             values[name], origins[name] = _read_value(name, Path(path)), name + FILE
     known = frozenset((*settings, *(name + FILE for name in settings)))
-    remarks = [*_remarks(lines, known, secret), *_misspelt(environ, known)]
+    remarks = [*_remarks(lines, known, secret), *_misspelled(environ, known)]
     if file is not None and lines and _others_can_read(file):
         remarks.append(".env can be read by every user of this machine: chmod 600 .env")
     return Given(values, origins, tuple(remarks))
@@ -173,7 +173,7 @@ def _unknown(name: str, known: frozenset[str]) -> str | None:
     return "is not a setting and is ignored" if name.partition("_")[0] in prefixes else None
 
 
-def _misspelt(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
+def _misspelled(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
     """Report environment variables with misspelled names of settings."""
     for name in sorted(environ):
         alike = _most_alike(name.upper(), known) if name.upper() not in known else None

@@ -42,7 +42,7 @@ def _explanation(message: MessageContent) -> list[tuple[str, str]]:
 
 
 def slack(notification: Notification, message: MessageContent) -> JsonObject:
-    """Build a Slack message: blocks in an attachment with a coloured edge.
+    """Build a Slack message: blocks in an attachment with a colored edge.
 
     Texts from elsewhere are plain text without emoji: Slack's markup cannot escape its stars and colons.
     """

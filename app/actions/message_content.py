@@ -65,8 +65,8 @@ ADVICE_AFTER_RESOLVE = {
     **ENDED_BY_EDITS,
 }
 """The advice after resolves that do not mean that the problem is over."""
-COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
-RESOLVED_COLOUR = "#1a7f4b"
+COLORS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
+RESOLVED_COLOR = "#1a7f4b"
 MANY = 5
 """With this many recipients, advice about a single number does not help."""
 
@@ -82,7 +82,7 @@ class MessageContent:
     summary: str
     severity: Severity
     colour: str
-    """As `#rrggbb`."""
+    """As `#rrggbb`. The name stays: mail templates of operators may use it."""
     facts: Sequence[tuple[str, str]]
     """Names and values, the most important first."""
     code: int | None
@@ -137,13 +137,13 @@ def compose(notification: Notification) -> MessageContent:
     alert = notification.alert
     severity = Severity(alert["severity"])
     error: Mapping[str, Any] = alert.get("error") or {}
-    is_resolved_colour = notification.type in (NotificationType.RESOLVED, NotificationType.TEST)
+    is_resolved_color = notification.type in (NotificationType.RESOLVED, NotificationType.TEST)
     return MessageContent(
         state=STATES[notification.type],
         title=single_line(alert["rule_name"]),
         summary=single_line(alert["summary"]),
         severity=severity,
-        colour=RESOLVED_COLOUR if is_resolved_colour else COLOURS[severity],
+        colour=RESOLVED_COLOR if is_resolved_color else COLORS[severity],
         facts=report_text.list_facts(notification) if notification.report else list_facts(notification),
         code=error.get("code"),
         code_means=single_line(error.get("message")),

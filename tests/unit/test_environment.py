@@ -81,7 +81,7 @@ def test_literal_values_cause_no_remark(file: Path, text: str) -> None:
     assert read(file, text + "\n").remarks == ()
 
 
-def test_a_misspelt_name_in_the_environment_is_said_and_others_names_are_not(file: Path) -> None:
+def test_a_misspelled_name_in_the_environment_is_said_and_others_names_are_not(file: Path) -> None:
     found = read(file, "", SMTP_SECURTY="none", TWILIO_PHONE_NUMBER="x", PATH="/bin", GIFTPULSE_API_KEY="x")
     assert [("SMTP_SECURTY" in remark, "SMTP_SECURITY?" in remark) for remark in found.remarks] == [(True, True)]
 

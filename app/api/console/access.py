@@ -45,7 +45,7 @@ class EarlierSession(Exception):
 
 @dataclass(frozen=True)
 class Viewer:
-    """A signed-in person, and how they want to see times and colours."""
+    """A signed-in person, and how they want to see times and colors."""
 
     session: Session
     principal: Principal
@@ -112,7 +112,7 @@ def view_as(request: Request, session: Session, signed_at: datetime) -> Viewer |
 
 
 def theme_of(request: Request) -> str | None:
-    """Return the colours that were chosen on this device; None: as the system has them."""
+    """Return the colors that were chosen on this device; None: as the system has them."""
     theme = request.cookies.get(THEME_COOKIE)
     return theme if theme in THEMES else None
 

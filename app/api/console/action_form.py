@@ -57,7 +57,7 @@ LABELS = {
     "secret": "Signing secret",
     "rule_id": "Rule",
     "min_severity": "From which severity",
-    "notify_on": "Tell when",
+    "notify_on": "Notify on",
     "after_minutes": "Only after this many minutes without acknowledgement",
     "bundle_seconds": "Collect firings for this many seconds and send one message",
     "report_every": "Reports",

@@ -43,7 +43,7 @@ def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
             "/rules/packs",
             "Choose a pack",
         ),
-        _telling(found),
+        _notifying(found),
         *([mail] if needs_mail else []),
         Step(
             "Push from Twilio",
@@ -63,7 +63,7 @@ def _reading(found: FirstSteps) -> Step:
     return Step("Twilio is read", detail, found.is_read, "/accounts", "Accounts")
 
 
-def _telling(found: FirstSteps) -> Step:
+def _notifying(found: FirstSteps) -> Step:
     if found.is_notified:
         detail = counted(found.actions, "action is on", "actions are on")
     else:

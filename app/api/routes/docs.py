@@ -38,7 +38,7 @@ PAGE = """<!DOCTYPE html>
 {head}
 </head>
 <body style="margin: 0">
-<div id="{place}"></div>
+<div id="{element_id}"></div>
 {scripts}
 </body>
 </html>
@@ -51,7 +51,7 @@ OPEN = [Depends(open_unless_closed("docs_open"))]
 
 def _page(element_id: str, head: str, *scripts: str) -> Response:
     tags = "\n".join(f'<script src="/docs/assets/{name}"></script>' for name in scripts)
-    content = PAGE.format(head=head, place=element_id, scripts=tags)
+    content = PAGE.format(head=head, element_id=element_id, scripts=tags)
     return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})
 
 

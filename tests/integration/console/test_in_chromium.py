@@ -24,19 +24,19 @@ from tests.kits.browsers import signed_in
 from tests.kits.databases import Databases
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-COLOURS = ("color-contrast", "link-in-text-block")
+COLORS = ("color-contrast", "link-in-text-block")
 """The rules whose verdict the other theme can change."""
-OF_COLOURS = {"runOnly": {"type": "rule", "values": COLOURS}}
-OF_SHAPES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
+OF_COLORS = {"runOnly": {"type": "rule", "values": COLORS}}
+OF_SHAPES = RULES | {"rules": {name: {"enabled": False} for name in COLORS}}
 FOUND = {"resultTypes": ["violations"]}
 WIDTHS = (360, 768, 1280)
 ENLARGED = 180
 """As wide in letters as a phone of 360 pixels whose text is set to twice its size."""
 NARROW, WIDE = WIDTHS[0], WIDTHS[-1]
 Exam = tuple[screenshots.Scheme, int, dict[str, Any]]
-EXAMS: tuple[Exam, ...] = (("light", NARROW, RULES), ("light", WIDE, OF_SHAPES), ("dark", WIDE, OF_COLOURS))
-"""Every rule looks at every page, in both widths where that can matter: they change the colours of the frame alone."""
-EXAMS_OF_FRAME: tuple[Exam, ...] = (*EXAMS, ("light", WIDE, OF_COLOURS), ("dark", NARROW, OF_COLOURS))
+EXAMS: tuple[Exam, ...] = (("light", NARROW, RULES), ("light", WIDE, OF_SHAPES), ("dark", WIDE, OF_COLORS))
+"""Every rule looks at every page, in both widths where that can matter: they change the colors of the frame alone."""
+EXAMS_OF_FRAME: tuple[Exam, ...] = (*EXAMS, ("light", WIDE, OF_COLORS), ("dark", NARROW, OF_COLORS))
 REPEATED = (
     "document.querySelectorAll(':is(main li, main tr, main option):nth-child(n+13)').forEach(each => each.remove())"
 )
