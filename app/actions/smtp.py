@@ -198,7 +198,7 @@ def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
     if isinstance(error, aiosmtplib.SMTPServerDisconnected):
         return SendError(f"the mail server closed the connection ({step})", permanent=False)
     if step == "login":
-        return SendError("the mail server takes no login: check SMTP_USER and SMTP_PORT", permanent=False)
+        return SendError("the mail server offers no login: check SMTP_USER and SMTP_PORT", permanent=False)
     if "STARTTLS" in str(error):
         return SendError(
             "the mail server does not offer STARTTLS, which SMTP_SECURITY requires: nothing was sent",

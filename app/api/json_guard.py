@@ -68,7 +68,7 @@ def text_error(text: str) -> str | None:
 
 
 def trim_direction(text: str) -> str:
-    """Take what changes the writing direction from both ends: numbers copied from chats have it there."""
+    """Strip direction marks from both ends: numbers copied from chats carry them."""
     return _TURNED_ENDS.sub("", text)
 
 

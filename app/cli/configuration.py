@@ -59,7 +59,7 @@ def install_pack(name: Annotated[str, typer.Argument(metavar="NAME", help="A nam
         for rule in made:
             audit.record(session, BY, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, utc_now())
         names = [rule.name for rule in made]
-    print_line("\n".join(names) if names else "all its rules are there already")
+    print_line("\n".join(names) if names else "all its rules exist already")
 
 
 def connect_twilio(

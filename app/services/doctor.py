@@ -90,7 +90,7 @@ def check(settings: Settings) -> Finding:
 def _first_steps() -> Iterator[Finding]:
     with session_scope() as session:
         left = setup.missing(session)
-    yield from (Finding("note", "first steps", f"{line}; {setup.COMMAND} makes it") for line in left)
+    yield from (Finding("note", "first steps", f"{line}; {setup.COMMAND} creates it") for line in left)
 
 
 def _database() -> Finding:
@@ -148,9 +148,11 @@ def _secrets(settings: Settings) -> Finding:
         return Finding("wrong", "SECRET_KEY", str(error))
     if closed:
         return Finding(
-            "wrong", "SECRET_KEY", f"{closed} stored secrets do not open: list the key they were stored under as well"
+            "wrong",
+            "SECRET_KEY",
+            f"{closed} stored secrets cannot be decrypted: list the key they were stored under as well",
         )
-    return Finding("ok", "SECRET_KEY", "it opens every stored secret")
+    return Finding("ok", "SECRET_KEY", "it decrypts every stored secret")
 
 
 def _accounts(settings: Settings, clock: Clock) -> Iterator[Finding]:
@@ -201,9 +203,7 @@ def _clock(sid: str, reader: TwilioReader, clock: Clock) -> Finding:
     skew = clock() - twilio_time
     if abs(skew) > MAX_SKEW:
         seconds = round(skew.total_seconds())
-        return Finding(
-            "wrong", f"account {sid}", f"this clock differs from Twilio's by {seconds} seconds: set it right"
-        )
+        return Finding("wrong", f"account {sid}", f"this clock differs from Twilio's by {seconds} seconds: correct it")
     try:
         reader.account()
     except TwilioRefused:
@@ -241,11 +241,11 @@ def _mail(settings: Settings) -> Finding:
     try:
         asyncio.run(_smtp_login(settings))
     except (aiosmtplib.SMTPException, OSError) as error:
-        what = f"{settings.smtp_host}:{settings.smtp_port} did not take us ({type(error).__name__})"
+        what = f"{settings.smtp_host}:{settings.smtp_port} did not accept the connection ({type(error).__name__})"
         if is_untrusted(error):
             return Finding("wrong", "mail", f"{what}: {UNTRUSTED}")
         return Finding("wrong", "mail", f"{what}: see SMTP_HOST, SMTP_PORT, SMTP_SECURITY, SMTP_USER and SMTP_PASSWORD")
-    return Finding("ok", "mail", f"{settings.smtp_host} takes our mail")
+    return Finding("ok", "mail", f"{settings.smtp_host} accepts mail")
 
 
 async def _smtp_login(settings: Settings) -> None:

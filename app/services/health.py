@@ -146,7 +146,7 @@ def _unread(streams: Sequence[Row[Any]]) -> str:
     error = next((without_path(stream.last_error) for stream in streams if stream.last_error), None)
     named = f"{streams[0].name} ({', '.join(stream.log_type for stream in streams)})"
     if all(stream.read_once for stream in streams):
-        return f"{named}: {error or 'no good poll for three intervals'}"
+        return f"{named}: {error or 'no successful poll for three intervals'}"
     return f"{named}: not read yet" + (f": {error}" if error else "")
 
 
@@ -164,7 +164,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
         return Check("degraded", detail)
     if since := change_consumers.evaluation_behind_since(session, now):
         return Check("degraded", f"logs wait since {rfc3339(since)} to be evaluated: see the workers' log")
-    return Check("ok", "a worker and beat are at work")
+    return Check("ok", "a worker and beat are running")
 
 
 def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
@@ -176,12 +176,12 @@ def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
     reasons = [f"{counted(late, 'delivery is', 'deliveries are')} overdue by ten minutes"] if late else []
     if closed := secrets.count_unreadable(session, settings.secret_keys):
         reasons.append(
-            f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"
+            f"SECRET_KEY does not decrypt {closed} of the stored secrets: list the key they were stored under as well"
         )
     reasons += [f"an action was disabled: {reason}" for reason in disabled[:MAX_SHOWN]]
     if reasons:
         return Check("degraded", "; ".join(reasons))
-    left = [f"{line}; {setup.COMMAND} makes it" for line in setup.missing(session)]
+    left = [f"{line}; {setup.COMMAND} creates it" for line in setup.missing(session)]
     return Check("ok", "; ".join(["nothing is overdue", *left]))
 
 

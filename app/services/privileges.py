@@ -38,11 +38,11 @@ def missing(session: Session) -> Missing | None:
         said = f'the role "{role}" lacks USAGE on {sequence}'
         return Missing(f'{said}: GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{role}"', stops_all=True)
     if session.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")) is False:
-        said = f'the role "{role}" may not make the partitions of coming months'
+        said = f'the role "{role}" may not create the partitions of the coming months'
         return Missing(f'{said}: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"', stops_all=False)
     owners = session.scalars(_OTHER_OWNERS, {"tables": list(PARTITIONED)}).all()
     if owners:
-        said = f'the role "{role}" may not make the partitions of coming months, for "{owners[0]}" owns the tables'
+        said = f'the role "{role}" may not create the partitions of the coming months: "{owners[0]}" owns the tables'
         return Missing(f'{said}: GRANT "{owners[0]}" TO "{role}"', stops_all=False)
     return None
 

@@ -34,8 +34,8 @@ def check_keys(session: Session, keys: Sequence[str]) -> None:
     opened = [_is_readable(keys, token) for _, _, token in _stored(session, lock=False)]
     if opened and not any(opened):
         raise ConfigError(
-            f"SECRET_KEY opens none of the {len(opened)} stored secrets: list the key they were stored under as well;"
-            " if it is lost, set the secrets of actions and accounts again, through the API"
+            f"SECRET_KEY decrypts none of the {len(opened)} stored secrets: list the key they were stored under as"
+            " well; if it is lost, set the secrets of actions and accounts again, through the API"
         )
 
 

@@ -34,7 +34,7 @@ ACTION_DISABLED = "Action disabled"
 MAX_FAILED_POLLS = 3
 """A stream cannot be read after this many failed polls in a row."""
 MAX_MISSED_INTERVALS = 3
-"""Or after this many intervals without a good poll."""
+"""Or after this many intervals without a successful poll."""
 MIN_UNREAD_TIME = timedelta(seconds=60)
 DELIVERIES_OVERDUE_AFTER = timedelta(minutes=10)
 RULE_FAILING_FOR = timedelta(minutes=15)
@@ -55,7 +55,7 @@ class Problem(NamedTuple):
 
 
 def max_time_unread(settings: Settings) -> timedelta:
-    """Return how long a stream may be without a good poll, for health and the built-in alert."""
+    """Return how long a stream may be without a successful poll, for health and the built-in alert."""
     return max(MIN_UNREAD_TIME, MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
 
 
@@ -115,7 +115,7 @@ def _fire(fingerprint: str, problem: Problem, now: datetime) -> Fire:
 
 
 def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Iterator[Problem]:
-    """Find the accounts with a stream that was not read for too long. A good poll of each stream resolves it."""
+    """Find the accounts with a stream that was not read for too long. A successful poll of each stream resolves it."""
     rows = session.execute(
         text(
             "SELECT accounts.sid, coalesce(accounts.friendly_name, accounts.sid),"
@@ -125,7 +125,7 @@ def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Ite
             " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
             " OR (coalesce(streams.last_success_at, accounts.started_at) < :oldest"
             "     AND coalesce(streams.lease_until < :now, true))"
-            # An alert ends with a good poll: other credentials alone end none.
+            # An alert ends with a successful poll: other credentials alone end none.
             " OR ((streams.failures > 0"
             "     OR coalesce(streams.last_success_at < coalesce(accounts.credentials_at, accounts.started_at), true))"
             "     AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
@@ -143,7 +143,7 @@ def _summarize_unread(account: str, streams: Sequence[tuple[str, str | None]]) -
     """Combine equal errors of several streams: `calls and messages of account Acme: Twilio refused (HTTP 401)`."""
     by_error: dict[str, list[str]] = {}
     for log_type, error in streams:
-        reason = without_path(error) if error else "no good poll of late"
+        reason = without_path(error) if error else "no successful poll recently"
         by_error.setdefault(reason, []).append(STREAM_NAMES[log_type])
     return "; ".join(f"{_join_names(names)} of account {account}: {reason}" for reason, names in by_error.items())
 
@@ -173,7 +173,7 @@ def _evaluation_behind(session: Session, now: datetime) -> Iterator[Problem]:
 
 
 def _failing_rules(session: Session, now: datetime) -> Iterator[Problem]:
-    """Find the rules that failed of late."""
+    """Find the rules that failed recently."""
     rows = session.execute(
         text("SELECT id, name, last_error, failed_at FROM rules WHERE enabled AND failed_at > :lately ORDER BY id"),
         {"lately": now - RULE_FAILING_FOR},

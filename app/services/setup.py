@@ -115,12 +115,12 @@ def prepare(
         for rule in made:
             audit.record(session, by, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, now)
         lines.append(
-            f"rule pack {pack}: {counted(len(made), 'rule')} made" if made else f"rule pack {pack}: its rules are there"
+            f"rule pack {pack}: {counted(len(made), 'rule')} created" if made else f"rule pack {pack}: its rules exist"
         )
     serving = []
     for action_type, config, what in _configs(wanted):
         action_id = _find(session, action_type, config, settings)
-        lines.append(f"{what}: {'is there' if action_id else 'made'}")
+        lines.append(f"{what}: {'exists' if action_id else 'created'}")
         if action_id is None:
             action, _ = actions.create(session, {"action_type": action_type, "config": config}, settings, now)
             audit.record(
@@ -159,5 +159,5 @@ def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool
         tried = attempts.get(delivery.id)
         error = tried[-1].error if tried else None
         arrived = delivery.status == "succeeded"
-        lines.append((f"test: {'was taken' if arrived else f'failed: {error}'}", arrived))
+        lines.append((f"test: {'was accepted' if arrived else f'failed: {error}'}", arrived))
     return lines

@@ -77,7 +77,7 @@ def guarded_strategy(*args: Any, **kwargs: Any) -> Callable[..., Any]:
         try:
             return take(message, *others, **named)
         except (TypeError, ValueError, LookupError, AttributeError) as error:
-            log.warning("a message that is no task was refused", error=type(error).__name__)
+            log.warning("a message that is not a task was rejected", error=type(error).__name__)
             return message.reject()
 
     return take_or_refuse

@@ -185,7 +185,7 @@ def test_secrets_are_encrypted_under_the_first_key(run: Run, database: str, envi
 
 def test_an_export_is_imported_without_a_change(run: Run, database: str, tmp_path: Path) -> None:
     assert run("packs", "install", "delivery")[0] == 0
-    assert run("packs", "install", "delivery")[1] == "all its rules are there already\n"
+    assert run("packs", "install", "delivery")[1] == "all its rules exist already\n"
     _, document, _ = run("export")
     file = tmp_path / "rules.yaml"
     file.write_text(document)
@@ -242,7 +242,7 @@ def test_the_doctor_says_what_to_do(run: Run, simulator: Simulator, environment:
     assert "wrong broker: it does not answer: see REDIS_URL" in out
     assert f"wrong account {simulator.account.sid}" in out or f"wrong calls of {simulator.account.sid}" in out
     assert "Correct TWILIO_AUTH_TOKEN, or the API key, in the environment or .env" in out
-    assert "wrong mail: 127.0.0.1:9 did not take us" in out
+    assert "wrong mail: 127.0.0.1:9 did not accept the connection" in out
     assert simulator.account.auth_token not in out
 
 
@@ -329,7 +329,7 @@ def test_the_plot_of_a_preview_fits_a_narrow_terminal(
 @pytest.mark.parametrize(
     ("content", "code", "words"),
     [
-        (b"name: a\nlog_type: ]", 1, "goes wrong in line 2"),
+        (b"name: a\nlog_type: ]", 1, "syntax error in line 2"),
         (b"name: a\nname: b\nlog_type: call\npattern_type: any", 1, "names a key twice"),
         (b"- no rule", 1, "must be the fields of a rule"),
         (b"name: \xff", 2, "is not UTF-8"),
@@ -389,10 +389,10 @@ def test_one_command_makes_the_first_rules_and_actions_and_tests_them(
         forget()
         code, out, err = run("setup", "--pack", "delivery", "--slack", slack.url)
         assert (code, err) == (0, ""), out
-        assert "rules made" in out
-        assert "message to Slack: made\ntest: was taken" in out
+        assert "rules created" in out
+        assert "message to Slack: created\ntest: was accepted" in out
         code, out, _ = run("setup", "--pack", "delivery", "--slack", slack.url)
-        assert "rule pack delivery: its rules are there\nmessage to Slack: is there\ntest: failed: " in out
+        assert "rule pack delivery: its rules exist\nmessage to Slack: exists\ntest: failed: " in out
         assert code == 1
         assert len(slack.requests) == 2
     assert "first steps" not in run("doctor")[1]
@@ -456,8 +456,8 @@ def test_setup_asks_again_where_an_answer_cannot_be_used(
             type_in("hooks.slack.com")
             assert "Error: " in see("Slack webhook")
             type_in(slack.url)
-            said = see("test: was taken")
-            assert "message to Slack: made" in said
+            said = see("test: was accepted")
+            assert "message to Slack: created" in said
             assert process.wait(PATIENCE_SECONDS) == 0
 
 

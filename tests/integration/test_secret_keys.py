@@ -38,7 +38,7 @@ def test_a_worker_whose_key_opens_nothing_that_is_stored_does_not_start(database
     _, said = worker.communicate(timeout=PATIENCE_SECONDS)
     assert worker.returncode == 2
     [line] = [line for line in said.splitlines() if "SECRET_KEY" in line]
-    assert line.startswith("giftpulse: SECRET_KEY opens none of the 1 stored secrets: ")
+    assert line.startswith("giftpulse: SECRET_KEY decrypts none of the 1 stored secrets: ")
     assert "Traceback" not in said
 
 
@@ -51,7 +51,7 @@ def test_a_secret_that_cannot_be_decrypted_stops_no_worker_and_is_reported(
     make_action()
     check = health.examine(get_settings(), utc_now()).checks["deliveries"]
     assert check.status == "degraded"
-    assert "SECRET_KEY does not open 1 of the stored secrets" in check.detail
+    assert "SECRET_KEY does not decrypt 1 of the stored secrets" in check.detail
     variables = ENVIRONMENT | {"PATH": os.environ["PATH"], "DATABASE_URL": database, "REDIS_URL": broker}
     worker = start_worker(variables | {"SECRET_KEY": NEW_KEY})
     try:

@@ -58,7 +58,7 @@ def _reading(found: FirstSteps) -> Step:
     if found.is_read:
         detail = counted(found.accounts, "account")
     else:
-        single = {0: "No account is watched.", 1: "The first answer is awaited."}
+        single = {0: "No account is watched.", 1: "Waiting for Twilio's first response."}
         detail = single.get(found.accounts, "Not every account was read yet.")
     return Step("Twilio is read", detail, found.is_read, "/accounts", "Accounts")
 

@@ -59,7 +59,7 @@ def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = Fals
         if sinks:
             yield f"event sink {sinks[0]['sid']}: leads here already"
         elif dry_run:
-            yield f"event sink: would be made for {events}, with a subscription to {len(EVENT_TYPES)} kinds of events"
+            yield f"event sink: would be created for {events}, with a subscription to {len(EVENT_TYPES)} event types"
         else:
             yield _make_sink(reader, events)
     error = f"{settings.public_base_url}/webhooks/twilio/error{RETRIES}"
@@ -133,7 +133,7 @@ def _make_sink(reader: TwilioReader, address: str) -> str:
         f"{reader.events_url}/v1/Subscriptions",
         {"Description": NAME, "SinkSid": sink["sid"], "Types": types},
     )
-    return f"event sink {sink['sid']}: made, with a subscription to {len(types)} kinds of events"
+    return f"event sink {sink['sid']}: created, with a subscription to {len(types)} event types"
 
 
 def _events_url(settings: Settings) -> str:

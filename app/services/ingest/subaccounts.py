@@ -27,7 +27,7 @@ NEEDS_OWN_KEY = (
 )
 CLOSED = "closed"
 """Twilio's status of a closed account."""
-IS_CLOSED = "Twilio has closed this account: what was read of it stays, there will be no more"
+IS_CLOSED = "Twilio has closed this account: its stored logs are kept; no new ones will come"
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ def _refresh(account_id: int, runtime: Runtime) -> None:
             if with_subaccounts:
                 _watch_subaccounts(session, sid, records, runtime.settings, clock())
         if tried_at is not None and tried_at > clock() - CHECK_INTERVAL:
-            log.info("Twilio takes the new credentials", account_sid=sid)
+            log.info("Twilio accepts the new credentials", account_sid=sid)
     except TwilioError as refused:
         error = f"status and subaccounts could not be read: {refused}"
         log.info("an account's own record could not be read", reason=refused.reason)

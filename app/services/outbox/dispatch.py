@@ -154,7 +154,7 @@ class _DeliveryLoop:
             except Exception as error:
                 if wait is None or not is_transient(error):
                     raise
-                log.warning("could not write down how attempts ended; trying again", error=type(error).__name__)
+                log.warning("could not record the outcomes of attempts; retrying", error=type(error).__name__)
                 await asyncio.sleep(wait)
         crashpoint("deliver.recorded")
 
@@ -190,7 +190,7 @@ def _elapsed_ms(began: float) -> int:
 def _refusal(claim: Claim, sender: Sender | None) -> str | None:
     """Return why a claimed delivery is not sent at all."""
     if claim.crash_looping:
-        return f"given up: {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row ended with the worker"
+        return f"given up: the worker died in {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row"
     if not claim.action.enabled and claim.delivery.type != NotificationType.TEST:
         return claims.DISABLED
     if sender is None:

@@ -72,7 +72,9 @@ class Expression:
             return True
         if value is False:
             return False
-        raise ExpressionError(_failure_reason(str(value)) if result.type().name() == "ERROR" else "it gave no boolean")
+        raise ExpressionError(
+            _failure_reason(str(value)) if result.type().name() == "ERROR" else "it returned no boolean"
+        )
 
 
 Activation = Any

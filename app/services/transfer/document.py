@@ -56,7 +56,7 @@ def _read_kind(items: Any, path: str, into: dict[str, JsonObject]) -> list[Field
         if not isinstance(slug, str) or not SLUG.fullmatch(slug):
             errors.append(FieldError(f"{where}.slug", "must be a name of lower-case letters, digits and . _ / -"))
         elif slug in into:
-            errors.append(FieldError(f"{where}.slug", "stands in the document twice"))
+            errors.append(FieldError(f"{where}.slug", "occurs twice"))
         else:
             into[slug] = {name: value for name, value in item.items() if name != "slug"}
     return errors

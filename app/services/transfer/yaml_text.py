@@ -100,7 +100,7 @@ def _check(root: yaml.Node) -> None:
 
 def _where(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark
-    return "is not YAML" if mark is None else f"is not YAML: it goes wrong in line {mark.line + 1}"
+    return "is not YAML" if mark is None else f"is not YAML: syntax error in line {mark.line + 1}"
 
 
 def _line(node: yaml.Node | yaml.Event) -> str:

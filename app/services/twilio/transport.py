@@ -86,7 +86,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         except httpx.TimeoutException as error:
             raise TwilioTimeout(f"no answer from Twilio for {path} ({type(error).__name__})") from None
         except httpx.ProxyError:
-            raise TwilioUnavailable(f"the proxy let no request to Twilio for {path} through: see HTTPS_PROXY") from None
+            raise TwilioUnavailable(f"the proxy blocked the request to Twilio for {path}: see HTTPS_PROXY") from None
         except httpx.HTTPError as error:
             raise TwilioUnavailable(f"no answer from Twilio for {path} ({type(error).__name__})") from None
 
@@ -121,7 +121,7 @@ def _unpacker(encoding: str, path: str) -> Callable[[bytes, int], bytes]:
     if encoding.strip().lower() in ("", "identity"):
         return lambda piece, _: piece
     if encoding.strip().lower() != "gzip":
-        raise TwilioUnavailable(f"Twilio's answer for {path} is packed in a way that was not asked for")
+        raise TwilioUnavailable(f"Twilio's answer for {path} has an unexpected Content-Encoding")
     unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
 
     def unpack(piece: bytes, most: int) -> bytes:

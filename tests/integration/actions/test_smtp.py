@@ -149,7 +149,7 @@ def test_a_server_without_logins_is_named_as_the_cause(configure: Configure) -> 
             writer.write(b"250 mail.test\r\n")
         writer.close()
 
-    with raw_server(serve) as port, pytest.raises(SendError, match="takes no login: check SMTP_USER"):
+    with raw_server(serve) as port, pytest.raises(SendError, match="offers no login: check SMTP_USER"):
         send(configure, port, smtp_user="me", smtp_password=SecretStr("right"))
 
 

@@ -74,7 +74,7 @@ def test_a_dry_run_shows_what_would_change_and_changes_nothing(world: World) -> 
     world.poll()
     said = list(callback_setup.connect(None, world.settings, dry_run=True))
     assert any(f"number {number}: its status callback is empty and would lead to " in line for line in said)
-    assert any("event sink: would be made" in line for line in said)
+    assert any("event sink: would be created" in line for line in said)
     assert not configuration.resources[number]["status_callback"]
     assert configuration.of(mine, "DG") == []
     list(callback_setup.connect(None, world.settings))

@@ -10,7 +10,7 @@ from app.services.setup import FirstSteps
     ("accounts", "is_read", "detail"),
     [
         (0, False, "No account is watched."),
-        (1, False, "The first answer is awaited."),
+        (1, False, "Waiting for Twilio's first response."),
         (2, False, "Not every account was read yet."),
         (2, True, "2 accounts"),
     ],

@@ -96,7 +96,7 @@ def test_an_invalid_expression_is_refused_with_its_position(source: str, words: 
         ('log["nothing"] == 1', "key that is not there"),
         ("[1][log.segments] == 1", "item that is not there"),
         ("9223372036854775807 + log.segments > 0", "too large"),
-        ("dyn(log.text)", "gave no boolean"),
+        ("dyn(log.text)", "returned no boolean"),
         ('log.text.matches("[" + log.text)', "pattern given to matches"),
     ],
 )

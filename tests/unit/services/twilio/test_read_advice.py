@@ -15,7 +15,7 @@ from app.services.twilio.read_advice import advise
         ("no credentials are known for account AC1: set them, or disable it", read_advice.CREDENTIALS),
         ("the credentials of account AC1 cannot be decrypted: no key fits", read_advice.SECRET_KEY),
         ("too many requests to /Messages.json (HTTP 429)", read_advice.LIMITED),
-        ("the proxy let no request to Twilio for /x through: see HTTPS_PROXY", read_advice.PROXY),
+        ("the proxy blocked the request to Twilio for /x: see HTTPS_PROXY", read_advice.PROXY),
         ("no answer from Twilio for /Messages.json (ConnectTimeout)", read_advice.UNREACHED),
         ("Twilio cannot answer /Messages.json now (HTTP 503)", read_advice.TWILIO),
         ("the error log of a subaccount needs a key of its own", ""),
