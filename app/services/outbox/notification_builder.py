@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -42,7 +43,7 @@ class NotificationBuilder:
         self._logs = _newest_logs(session, alert_ids, settings)
         self._rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
         self._spreads = spread.spreads(session, alert_ids)
-        self._names = spread.account_names(session, _accounts(notices, self._spreads))
+        self._names = _masked(spread.account_names(session, _accounts(notices, self._spreads)), settings)
 
     def build(self, notice: Notice, escalates_to: Sequence[tuple[str, str]]) -> Notification:
         """Build the notification of a notice.
@@ -63,14 +64,14 @@ class NotificationBuilder:
             advice_fits_one=bool(code and code.fits_one),
             spread=self._spreads.get(notice.alert_id),
             account_names=self._names,
-            escalates_to=escalates_to,
+            escalates_to=[(_masked(name, self._settings), at) for name, at in escalates_to],
             timezone=((rule or {}).get("schedule") or {}).get("timezone", self._settings.notify_timezone),
         )
 
     def finding_label(self, notice: Notice) -> str | None:
         """Return the finding about the alert's logs in a few words; None if there is none."""
         finding = self._findings.get(notice.alert_id)
-        return str(_masked({"label": finding.label}, self._settings)["label"]) if finding else None
+        return str(_masked(finding.label, self._settings)) if finding else None
 
 
 def comparable(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
@@ -116,7 +117,7 @@ def _accounts(notices: Sequence[Notice], spreads: Mapping[UUID, Spread]) -> set[
     return {sid for sid in named if isinstance(sid, str)} | {sid for each in spreads.values() for sid in each.accounts}
 
 
-def _masked(shown: JsonObject, settings: Settings) -> JsonObject:
+def _masked(shown: Any, settings: Settings) -> Any:
     """Turn the shown values into plain JSON, with masked numbers if the settings ask for that."""
-    plain: JsonObject = orjson.loads(orjson.dumps(shown))
+    plain = orjson.loads(orjson.dumps(shown))
     return mask_numbers(plain) if settings.mask_numbers else plain

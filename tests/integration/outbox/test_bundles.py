@@ -16,6 +16,7 @@ from app.services.outbox import actions, bundle, bundle_text
 from app.services.outbox.enqueue import enqueue
 from app.services.outbox.notice import make_notice
 from app.services.outbox.retry import retry
+from tests.conftest import forget
 from tests.feeding import ACCOUNT
 from tests.integration.outbox.conftest import Outbox
 from tests.kits.mailboxes import Mailbox
@@ -143,6 +144,29 @@ def test_each_recipient_of_a_mail_gets_one_digest_that_reads_like_one_story(outb
         assert written.splitlines()[0] == "Digest: 2 alerts in 1 account"
         assert ACCOUNT in written
         assert "Firing" not in written
+
+
+def test_names_of_accounts_and_of_escalation_targets_are_masked_where_numbers_are(
+    outbox: Outbox, receiver: Receiver, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("MASK_NUMBERS", "true")
+    forget()
+    with session_scope() as session:
+        session.add(Account(sid=ACCOUNT, friendly_name="Support +1 415 555 0100", started_at=outbox.clock()))
+    for seconds in (0, 60):
+        outbox.action("email", {"recipients": ["ops@example.com"]}, bundle_seconds=seconds)
+        for service in ("slack", "teams", "google_chat", "discord"):
+            outbox.action("webhook", {"url": receiver.url, "format": service}, bundle_seconds=seconds)
+    outbox.action("email", {"recipients": ["+14155550100@txt.example.com"]}, after_minutes=15)
+    for _ in range(2):
+        summary = f"12 messages of account {ACCOUNT}"
+        outbox.notify(outbox.alert(group={"account_sid": ACCOUNT}, summary=summary, escalates_from=outbox.clock()))
+    outbox.deliver(seconds=60)
+    contents = [json.dumps(each.content, ensure_ascii=False) for each in outbox.deliveries()]
+    assert len(contents) == 25, "two firings for ten actions, and five digests"
+    assert not [each for each in contents if "415 555" in each or "14155550100" in each]
+    assert [each for each in contents if "Support +1415•••0100" in each]
+    assert [each for each in contents if "the email action to +1415•••0100@txt.example.com" in each]
 
 
 def test_a_bundle_names_a_few_rules_and_accounts() -> None:
