@@ -30,7 +30,7 @@ _ADMITTED = Unnest("asked", rule_id="uuid", epoch="int", key="text", first_at="t
 _RULES = Unnest("asked", rule_id="uuid", epoch="int")
 _SINCE = Unnest("asked", rule_id="uuid", epoch="int", since="timestamptz")
 
-_HAS_SLOT = f"""group_key NOT LIKE '%"{OTHER_VALUE}"%'"""
+_HAS_SLOT = f"""strpos(group_key, '"{OTHER_VALUE}"') = 0"""
 """The group that all others share has a row, but no slot."""
 
 Presences = Mapping[tuple[UUID, str], Presence]

@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, MinuteCount, RuleGroup
 from app.services import rule_admin
+from app.services.evaluation import group_slots
 from app.services.logs.types import NormalizedLog
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
@@ -229,3 +230,20 @@ def test_beyond_500_groups_the_rest_falls_together_and_the_rule_says_so(database
         assert (len(alerts), [alert.occurrences for alert in other]) == (501, [20 + 10])
         assert rule_admin.health(session, rule_admin.get(session, rule_id), get_settings())["groups_capped"] is True
         assert session.scalar(select(RuleGroup.group_key).where(RuleGroup.group_key.like("%__other__%")))
+
+
+def test_a_value_that_only_resembles_the_shared_group_takes_a_slot(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_slots, "MAX_GROUPS", 2)
+    feed = Feed(START - timedelta(days=1))
+    with session_scope() as session:
+        body = {"name": "Rule", "log_type": "message", "pattern_type": "any", "group_by": ["from"]}
+        rule_admin.create(session, body, get_settings(), START).started_at = START
+    for minute, sender in enumerate(["xxotheryy", "Acme", "Globex"], 1):
+        feed.store([log(minute, minutes(minute), from_=sender)], minutes(minute))
+        evaluate(minutes(minute))
+    with session_scope() as session:
+        alerts = session.scalars(select(Alert).where(Alert.rule_id.is_not(None)))
+        groups = {alert.group["from"] for alert in alerts}
+    assert groups == {"xxotheryy", "Acme", "__other__"}
