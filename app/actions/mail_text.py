@@ -18,7 +18,8 @@ from markupsafe import Markup
 from app.actions import mail_headers, report_text
 from app.actions.base import Envelope, Notification
 from app.actions.facts import format_time, single_line
-from app.actions.message_content import MessageContent, compose, console_url, truncate
+from app.actions.message_content import MessageContent, compose, truncate
+from app.utils.console_links import console_url
 from app.utils.json_types import JsonObject
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"

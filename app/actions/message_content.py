@@ -8,12 +8,10 @@ from app.actions import report_advice, report_text
 from app.actions.base import Notification, Spread
 from app.actions.facts import list_facts, single_line
 from app.enums import NotificationType, PatternType, Severity
+from app.utils.console_links import console_url
 from app.utils.countries import country
 from app.utils.quantities import number
 
-CONSOLE_URL = "https://console.twilio.com/us1/monitor/logs"
-CONSOLE_PATHS = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
-"""The paths of logs in Twilio's Console, by the first letters of the SID."""
 STATES = {
     NotificationType.FIRING: "Firing",
     NotificationType.UPDATE: "Still firing",
@@ -171,12 +169,6 @@ def link_to(notification: Notification) -> str:
     if notification.type in (NotificationType.DIGEST, NotificationType.TEST) or not alert_id:
         return f"{notification.base_url}/alerts"
     return f"{notification.base_url}/alerts/{alert_id}"
-
-
-def console_url(sid: str) -> str:
-    """Return the address of a log in Twilio's Console."""
-    path = CONSOLE_PATHS.get(sid[:2])
-    return f"{CONSOLE_URL}/{path}/{sid}" if path else CONSOLE_URL
 
 
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:

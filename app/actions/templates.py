@@ -19,7 +19,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as ALL_TESTS
 
 from app.actions.facts import format_time
-from app.actions.message_content import console_url
 from app.actions.template_budget import Budget, budget, spend
 from app.actions.template_functions import (
     OPERATORS,
@@ -35,6 +34,7 @@ from app.actions.template_functions import (
     to_json,
     total,
 )
+from app.utils.console_links import console_url
 
 MAX_SOURCE_LENGTH = 16 * 1024
 UNUSABLE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

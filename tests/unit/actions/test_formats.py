@@ -153,9 +153,9 @@ def test_a_chat_message_links_to_the_alert(name: str) -> None:
 
 
 OURS = re.compile(
-    r"<(https?://(localhost:8000|console\.twilio\.com)/[\w/]*)\|"  # Slack
-    r'|<a href="(https?://(localhost:8000|console\.twilio\.com)/[\w/]*)">|</a>|<br>'  # Google Chat
-    r"|\]\((https?://(localhost:8000|console\.twilio\.com)/[\w/]*)\)"  # Markdown
+    r"<(https?://(localhost:8000|www\.twilio\.com/console)/[\w/]*)\|"  # Slack
+    r'|<a href="(https?://(localhost:8000|www\.twilio\.com/console)/[\w/]*)">|</a>|<br>'  # Google Chat
+    r"|\]\((https?://(localhost:8000|www\.twilio\.com/console)/[\w/]*)\)"  # Markdown
 )
 """Links of our own, as far as they are written within texts."""
 EVIL = st.lists(

@@ -177,7 +177,7 @@ def test_a_mail_says_what_happened_and_what_to_do(kind: Email) -> None:
         for words in ("30003", "Unreachable destination handset", "What to do next", "SM" + "0" * 32):
             assert words.lower() in part.lower()
         assert f"http://localhost:8000/alerts/{notification.alert['id']}" in part
-        assert "https://console.twilio.com/" in part
+        assert "https://www.twilio.com/console/sms/logs/AC" in part
 
 
 def test_a_mail_says_the_cause_and_the_next_step_before_the_details(kind: Email) -> None:

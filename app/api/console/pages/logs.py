@@ -36,9 +36,9 @@ from app.services.ingest import error_details
 from app.services.logs import alert_logs, relaxed_filters, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.twilio import sms_encoding
-from app.services.twilio.console_links import record_url
 from app.services.twilio.error_codes import describe
 from app.utils.clock import utc_now
+from app.utils.console_links import record_url
 from app.utils.quantities import counted
 from app.utils.sids import SID
 
