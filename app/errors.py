@@ -5,7 +5,7 @@ GiftPulseError
 ├── NotFound               no such resource
 ├── Conflict               the resource is in a state that forbids it
 ├── InvalidInput           a field of the request is invalid
-├── LeaseLost              another worker took over
+├── LeaseLost              another worker took over, or the credentials changed
 ├── StatementTimeout       a statement ran out of its time
 └── TwilioError            a request to Twilio failed
     ├── TwilioUnavailable  it may work later: timeout, 5xx, an unreadable page
@@ -72,7 +72,7 @@ class InvalidInput(GiftPulseError):
 
 
 class LeaseLost(GiftPulseError):
-    """Another worker took over; uncommitted work is dropped."""
+    """Another worker took over, or the credentials changed; uncommitted work is dropped."""
 
 
 class StatementTimeout(GiftPulseError):

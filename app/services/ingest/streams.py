@@ -25,7 +25,7 @@ FAILING_THRESHOLD = 2
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to poll a stream until another worker takes it over."""
+    """The right to poll a stream until another worker takes it over, or its credentials change."""
 
     stream_id: int
     account_id: int
@@ -71,9 +71,12 @@ def make_due(
 
 
 def reset_and_make_due(session: Session, account_ids: Collection[int], now: datetime) -> None:
-    """Make all streams of these accounts due now, and clear their retry delays."""
+    """Make all streams of these accounts due now, and clear their retry delays.
+
+    Leases end: a poll that still waits for Twilio, with the old credentials, must not write what came of them.
+    """
     fresh = update(Stream).where(Stream.account_id.in_(account_ids))
-    session.execute(fresh.values(due_at=now, failures=0, last_error=None))
+    session.execute(fresh.values(due_at=now, failures=0, last_error=None, lease_token=None, lease_until=None))
 
 
 def retry_failing(session: Session, now: datetime) -> None:
@@ -117,7 +120,7 @@ def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) 
 def prolong(session: Session, lease: Lease, now: datetime) -> None:
     """Extend a lease while its worker waits.
 
-    Raises: LeaseLost if another worker has taken the stream over.
+    Raises: LeaseLost if the lease has ended.
     """
     renewed = session.scalar(
         update(Stream)
@@ -133,7 +136,7 @@ def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetim
     """Lock the leased stream and others of its account for one transaction, and extend the lease.
 
     Returns: log type to stream id, of the locked streams.
-    Raises:  LeaseLost if another worker has taken the stream over.
+    Raises:  LeaseLost if the lease has ended.
     """
     streams = lock_all(session, lease.account_id, {lease.log_type, *also})
     own = next((stream for stream in streams if stream.id == lease.stream_id), None)
@@ -232,14 +235,15 @@ def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: da
 
 
 def _update_leased(session: Session, lease: Lease, values: Mapping[str, object]) -> None:
-    """Write to the stream, unless another worker has taken it over."""
+    """Write to the stream, unless the lease has ended."""
     leased = update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
     session.execute(leased.values(**values))
 
 
 def _lost(lease: Lease) -> LeaseLost:
     return LeaseLost(
-        f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
+        f"the lease of {lease.log_type} of {lease.account_sid} ended: another worker polls it, or it has new"
+        " credentials; what was not committed is read again"
     )
 
 

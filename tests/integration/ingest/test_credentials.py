@@ -6,12 +6,13 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.enums import LogType
-from app.models import Alert, Stream
+from app.models import Account, Alert, Stream
 from app.services import doctor, health, self_monitoring
 from app.services.ingest import account_admin, account_state, accounts, streams, subaccounts
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.read_advice import ENVIRONMENT
 from scripts.twilio_simulator.accounts import Account as SimulatedAccount
+from scripts.twilio_simulator.http import Request, Response
 from tests.integration.ingest.world import World
 
 WRONG = SecretStr("f" * 32)
@@ -107,6 +108,54 @@ def fail_until_polls_are_rare_for(world: World, sid: str) -> None:
 def edit(world: World, sid: str, **values: str) -> None:
     with session_scope() as session:
         account_admin.edit(session, world.settings, account_admin.get(session, sid, lock=True), values, world.clock.now)
+
+
+def tick_and_edit_in_flight(world: World, sid: str, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    """Poll messages once, and change credentials after Twilio has judged the old ones, before its answer arrives."""
+    answer = world.simulator.handle
+
+    def answer_late(request: Request) -> Response:
+        response = answer(request)
+        if sid in request.path and values:
+            edit(world, sid, **values)
+            values.clear()
+        return response
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.simulator, "handle", answer_late)
+        world.tick(LogType.MESSAGE)
+    assert not values, "no request was in flight"
+
+
+def stream_of(sid: str) -> Stream:
+    query = select(Stream).join(Account, Account.id == Stream.account_id)
+    with session_scope() as session:
+        return session.scalars(query.where(Account.sid == sid, Stream.log_type == LogType.MESSAGE)).one()
+
+
+def test_a_refusal_in_flight_does_not_delay_the_corrected_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = api_account(world, "f" * 32)
+    fail_until_polls_are_rare_for(world, account.sid)
+    sid = world.simulator.add_message(at=world.clock.now, account_sid=account.sid)
+    world.advance(minutes=15)
+    tick_and_edit_in_flight(world, account.sid, monkeypatch, auth_token=account.auth_token)
+    stream = stream_of(account.sid)
+    assert (stream.failures, stream.last_error, stream.due_at) == (0, None, world.clock.now)
+    world.tick(LogType.MESSAGE)
+    assert sid in world.logs()
+
+
+def test_an_answer_in_flight_does_not_prove_new_credentials(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = api_account(world, world.simulator.account.auth_token)
+    edit(world, account.sid, auth_token=account.auth_token)
+    world.tick()
+    read_at = stream_of(account.sid).last_success_at
+    world.advance(minutes=5)
+    tick_and_edit_in_flight(world, account.sid, monkeypatch, auth_token="f" * 32)
+    assert stream_of(account.sid).last_success_at == read_at
+    assert f"{account.sid} (call, error, message): not read yet" in polling(world).detail
+    assert world.tick(LogType.MESSAGE) == 1
+    assert "HTTP 401" in str(stream_of(account.sid).last_error)
 
 
 def test_the_next_token_reads_where_the_first_is_refused(world: World) -> None:
