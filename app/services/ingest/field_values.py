@@ -29,18 +29,10 @@ def read_time(fields: Record, name: str, rest: dict[str, Any]) -> datetime | Non
         rest[name] = text
     if not text:
         return None
-    try:
-        return parse_time(text)
-    except (ValueError, OverflowError, TypeError, IndexError):
+    at = parse_time(text)
+    if at is None:
         note(rest, name, text, "is not a time")
-        return None
-
-
-def parse_or_none(text: str) -> datetime | None:
-    try:
-        return parse_time(text)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        return None
+    return at
 
 
 def read_address(address: str | None, name: str, rest: dict[str, Any]) -> str | None:
@@ -86,10 +78,10 @@ def _int(value: float | str) -> int | None:
     """Read a whole number in any notation, such as `7`, `"7"` or `"7.0"`; None if it cannot be stored."""
     try:
         exact = int(value) if isinstance(value, str) and value.isdecimal() else Decimal(value)
-        number = int(exact)
-    except (ValueError, OverflowError, InvalidOperation):
+        # Bounded first: all digits of `1e1000000` would take a minute.
+        return int(exact) if 0 <= exact <= MAX_INT and exact == int(exact) else None
+    except (ValueError, InvalidOperation):
         return None
-    return number if exact == number and 0 <= number <= MAX_INT else None
 
 
 def read_price(value: Number, rest: dict[str, Any]) -> Decimal | None:
@@ -111,6 +103,8 @@ def _decimal(value: float | str) -> tuple[Decimal | None, bool]:
         number = Decimal(str(value))
     except InvalidOperation:
         return None, False
-    if not number.is_finite() or abs(number) > MAX_PRICE or number.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # finite
+    if not number.is_finite() or not -MAX_PRICE <= number <= MAX_PRICE:
+        return None, False
+    if abs(int(number.as_tuple().exponent)) > MAX_DECIMALS:
         return None, False
     return number, value == format(number, "f") and not (number.is_zero() and number.is_signed())

@@ -14,7 +14,6 @@ from app.enums import LogType
 from app.services.ingest.decoding import RECORD_TYPES, MalformedRecord, decode, encode_json
 from app.services.ingest.field_values import (
     note,
-    parse_or_none,
     read_address,
     read_code,
     read_price,
@@ -26,6 +25,7 @@ from app.services.logs.defaults import MISSING, PARTS, call_defaults, message_de
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.alert_text import readable
 from app.services.twilio.countries import country_of
+from app.services.twilio.dates import parse_time
 from app.services.twilio.error_codes import describe
 from app.services.twilio.statuses import is_final
 
@@ -117,7 +117,7 @@ def _drop_long_values(fields: Record, rest: dict[str, Any]) -> None:
 def _drop_implausible_times(fields: Record, rest: dict[str, Any], latest: datetime) -> None:
     for name in _TIMES:
         text = getattr(fields, name, None)
-        at = parse_or_none(text) if text else None
+        at = parse_time(text) if text else None
         if at is not None and not EARLIEST < at <= latest:
             note(rest, name, text, f"is {at:%Y-%m-%d}, which is impossible")
             setattr(fields, name, None)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,6 +13,7 @@ from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
 from app.errors import TwilioRateLimited, TwilioRefused, TwilioTimeout, TwilioUnavailable
+from app.services.twilio.dates import parse_time
 from app.services.twilio.list_filters import alert_filters, day_filters
 from app.services.twilio.pages import Page, follow, read_page
 from app.services.twilio.responses import AccountRecord, error_of, parse_account, parse_record, retry_delay
@@ -172,10 +172,7 @@ class TwilioReader:
     def server_time(self) -> datetime | None:
         """Return Twilio's time, to the second, from the `Date` header of any response, including a refusal."""
         answer = self._send("GET", f"{self._api}{self.home}.json")
-        try:
-            return parsedate_to_datetime(answer.headers.get("date", ""))
-        except ValueError:
-            return None
+        return parse_time(answer.headers.get("date", ""))
 
     def _pages(
         self, base_url: str, path: str, key: str, filters: dict[str, str], start: str | None = None

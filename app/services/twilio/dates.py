@@ -15,13 +15,10 @@ _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @lru_cache(maxsize=65_536)
-def parse_time(text: str) -> datetime:
-    """Parse a time in either format; without a zone it is UTC.
-
-    Raises: ValueError.
-    """
-    if len(text) == 31 and text[26:] == "+0000":
-        try:
+def parse_time(text: str) -> datetime | None:
+    """Parse a time in either format, as UTC; without a zone it is UTC. None if it is no time."""
+    try:
+        if len(text) == 31 and text[26:] == "+0000":
             return datetime(
                 int(text[12:16]),
                 MONTHS[text[8:11]],
@@ -31,13 +28,10 @@ def parse_time(text: str) -> datetime:
                 int(text[23:25]),
                 tzinfo=UTC,
             )
-        except KeyError:
-            raise ValueError(text) from None
-    at = datetime.fromisoformat(text) if text[4:5] == "-" else parsedate_to_datetime(text)
-    try:
+        at = datetime.fromisoformat(text) if text[4:5] == "-" else parsedate_to_datetime(text)
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(text) from None
+    except (ValueError, OverflowError, TypeError, LookupError):
+        return None
 
 
 def rfc2822(at: datetime) -> str:

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -172,8 +171,5 @@ def _int(value: object) -> int | None:
 
 def _time(text: str | None) -> str | None:
     """Format a time as ISO 8601 in whole seconds, as lists do; None if it cannot be read."""
-    try:
-        at: datetime | None = parse_time(text) if text else None
-    except (ValueError, TypeError):
-        return None
+    at = parse_time(text) if text else None
     return at.replace(microsecond=0).isoformat().replace("+00:00", "Z") if at else None

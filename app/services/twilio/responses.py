@@ -1,7 +1,9 @@
 """Reads Twilio's responses to a request: records, errors, and how long to wait before a retry. Pure but for chance."""
 
 import random
+import re
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -18,18 +20,21 @@ class AccountRecord(msgspec.Struct):
     """The fields of an account that are used. Its `auth_token` is a secret and never decoded."""
 
     sid: str
-    friendly_name: str | None = None
-    status: str | None = None
-    owner_account_sid: str | None = None
-    type: str | None = None
+    friendly_name: Any = None
+    """A text or None, as `status`."""
+    status: Any = None
+
+    def __post_init__(self) -> None:
+        """Drop what is no text: one odd field must not cost the whole list of accounts."""
+        for name in ("friendly_name", "status"):
+            if not isinstance(getattr(self, name), str):
+                setattr(self, name, None)
 
 
 class _Problem(msgspec.Struct):
-    """Twilio's JSON error."""
+    """The field that is used of Twilio's JSON error."""
 
-    code: int | str | None = None
-    message: str | None = None
-    title: str | None = None
+    code: Any = None
 
 
 def parse_record(body: bytes) -> msgspec.Raw:
@@ -47,7 +52,7 @@ def parse_record(body: bytes) -> msgspec.Raw:
 
 def parse_account(record: msgspec.Raw) -> AccountRecord:
     try:
-        return msgspec.json.decode(record, type=AccountRecord)
+        return msgspec.json.decode(prune_depth(repair_text(bytes(record))), type=AccountRecord)
     except msgspec.DecodeError:
         raise TwilioUnavailable("Twilio's record of an account cannot be read") from None
 
@@ -62,8 +67,8 @@ def retry_delay(error: TwilioError, attempt: int) -> float:
 
 def error_of(answer: Answer, path: str, now: datetime) -> TwilioError:
     """Build the error for a status, with the request and Twilio's message."""
-    status, problem = answer.status_code, _problem(answer.body)
-    detail = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
+    status, code = answer.status_code, _code(answer.body)
+    detail = f"HTTP {status}" + (f", code {code}" if code else "")
     if status == 429:
         return TwilioRateLimited(
             f"too many requests to {path} ({detail})",
@@ -71,14 +76,15 @@ def error_of(answer: Answer, path: str, now: datetime) -> TwilioError:
         )
     if status >= 500 or status < 400 or status == 408:
         return TwilioUnavailable(f"Twilio cannot answer {path} now ({detail})")
-    code = int(problem.code) if problem.code and str(problem.code).isdigit() else None
     return TwilioRefused(
         f"Twilio refused {path} ({detail}): check the account, its credentials and what they may read", status, code
     )
 
 
-def _problem(body: bytes) -> _Problem:
+def _code(body: bytes) -> int | None:
+    """Return the code of Twilio's JSON error; None if it has none."""
     try:
-        return msgspec.json.decode(body, type=_Problem)
+        code = str(msgspec.json.decode(body, type=_Problem).code)
     except (msgspec.DecodeError, RecursionError):
-        return _Problem()
+        return None
+    return int(code) if re.fullmatch("[0-9]{1,9}", code) else None

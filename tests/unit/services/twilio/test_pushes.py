@@ -33,6 +33,28 @@ def test_an_event_of_odd_shape_costs_only_itself(odd: object) -> None:
     assert [push.sid for push in read(odd, sent(), odd)] == [MESSAGE]
 
 
+ODD_TIMES = [
+    "Mon, 1 Jan 99999999999 00:00:00 +0000",
+    "Mon, 1 Jan 2024 00:00:00 +00009999999999999999999",
+    "9999-12-31T23:59:59-12:00",
+    "soon",
+    "-",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_TIMES)
+def test_a_time_that_cannot_be_read_costs_only_itself(odd: str) -> None:
+    late = entry(None, date_created=odd)
+    assert [push.payload.get("at", push.payload.get("date_created")) for push in read(sent(time=odd), late)] == [
+        None,
+        None,
+    ]
+    call = {"AccountSid": ACCOUNT, "CallSid": "CA" + "4" * 32, "CallStatus": "completed", "Timestamp": odd}
+    pushed = pushes.read_status(call)
+    assert pushed is not None
+    assert (pushed.payload["status"], pushed.payload["at"]) == ("completed", None)
+
+
 def test_bytes_that_are_no_text_cost_only_themselves() -> None:
     body = json.dumps([sent(), "?"]).encode().replace(b'"?"', b'"\xe9"')
     assert [push.sid for push in pushes.read_events(body) or []] == [MESSAGE]
