@@ -48,6 +48,10 @@ class Notification:
     """The catalogue's advice for the alert's error code; empty without a code."""
     advice_fits_one: bool = False
     """The advice is about a single number."""
+    condition_advice: str = ""
+    """The advice for alerts of the rule's condition; empty if there is none."""
+    condition_facts: Sequence[tuple[str, str]] = ()
+    """What the rule's condition measured, as labels and texts."""
     spread: Spread | None = None
     """Null if the alert has no logs."""
     account_names: Mapping[str, str] = field(default_factory=dict)

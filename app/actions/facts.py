@@ -9,7 +9,7 @@ from app.actions.base import Notification
 from app.enums import OTHER_VALUE, NotificationType
 from app.utils.calendar_edges import to_zone
 from app.utils.countries import country
-from app.utils.quantities import counted, duration, first_of, money, number
+from app.utils.quantities import counted, duration, first_of, number
 
 REASONS = {
     "cleared": "the condition is false again",
@@ -46,8 +46,7 @@ def list_facts(notification: Notification) -> list[tuple[str, str]]:
         *_timing(notification),
         *_people(alert),
         *_escalation(notification),
-        *_value(notification),
-        *_new_values(notification),
+        *((label, single_line(text)) for label, text in notification.condition_facts),
         *_group(notification),
         *_finding(notification),
         *_codes(notification),
@@ -123,43 +122,6 @@ def _escalation(notification: Notification) -> Iterator[tuple[str, str]]:
         more = len(notification.escalates_to) - 1
         others = f"; then {more} more" if more else ""
         yield "Unacknowledged", f"{single_line(name)} is notified at {format_time(at, notification.timezone)}{others}"
-
-
-def _value(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Describe the last value of the condition, if it is more than the count of matches."""
-    value = notification.alert.get("value")
-    if value is None or value == notification.alert["occurrences"]:
-        return
-    condition = (notification.rule or {}).get("condition", {})
-    match condition.get("type"):
-        case "ratio":
-            yield "Share", f"{number(value)}%"
-        case "spike":
-            yield "Level", f"{number(value)} times the usual"
-        case "sum":
-            yield "Sum", _sum(value, condition["field"], notification)
-        case "stuck":
-            yield "Stuck now", number(value)
-        case _:
-            yield "In the window", number(value)
-
-
-def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
-    """List the new values of a `new_value` alert from its newest logs, oldest first."""
-    condition = (notification.rule or {}).get("condition", {})
-    if condition.get("type") == "new_value":
-        values = [single_line(log[condition["field"]]) for log in reversed(notification.logs)]
-        yield "Values", ", ".join(dict.fromkeys(filter(None, values))) or "none"
-
-
-def _sum(value: float, field: str, notification: Notification) -> str:
-    """Write a sum with its unit. The currency is that of the alert or group, else the one of all its logs."""
-    if field != "price":
-        return f"{number(value)} {'seconds' if field == 'duration_seconds' else field}"
-    alert = notification.alert
-    named = [single_line(known["price_unit"]) for known in (alert, alert["group"]) if known.get("price_unit")]
-    units = named[:1] or list({single_line(log["price_unit"]) for log in notification.logs if log.get("price_unit")})
-    return f"{money(value)} {units[0] if len(units) == 1 else ''}".rstrip()
 
 
 def _group(notification: Notification) -> Iterator[tuple[str, str]]:

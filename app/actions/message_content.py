@@ -42,14 +42,6 @@ BUILT_IN_ADVICE: Mapping[str, str] = {
     "Action disabled": "Fix the error that the receiver returned, enable the action, and retry its failed deliveries.",
 }
 """The advice for built-in alerts, by name."""
-CONDITION_ADVICE = {
-    "no_data": "Check that what should send is still sending, and that Twilio's Console shows its traffic.",
-    "spike": "Check in the newest logs what the extra traffic is, and whether it is yours.",
-    "sum": "Check in the newest logs what adds up, and whether it is yours.",
-    "stuck": "Twilio has not reported a final state for these. Check them in its Console, and check its status page.",
-    "new_value": "Check whether the new value is expected. If it is, acknowledge the alert.",
-}
-"""The advice for alerts that are not about errors, even if some of their logs have one."""
 ENDED_BY_EDITS = {
     "rule_changed": "The rule was restarted. It fires again if the problem continues and fits the new rule.",
     "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
@@ -184,9 +176,9 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         return notification.advice or "Open the alerts one by one, and raise the thresholds of noisy rules."
     if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
         return BUILT_IN_ADVICE[notification.alert["rule_name"]]
-    rule = notification.rule or {}
-    if rule.get("pattern_type") != PatternType.ERROR_CODE and (advice := _condition_advice(rule)):
-        return advice
+    is_about_codes = notification.rule is not None and notification.rule["pattern_type"] == PatternType.ERROR_CODE
+    if notification.condition_advice and not is_about_codes:
+        return notification.condition_advice
     if (
         (spread := notification.spread)
         and spread.recipients >= MANY
@@ -218,7 +210,3 @@ def _for_many(spread: Spread) -> str:
         f"{many}, in {len(spread.countries) or 'unknown'} countries. Look for what they share: your application, "
         "your account, or Twilio. See Twilio's status page."
     )
-
-
-def _condition_advice(rule: Mapping[str, Any]) -> str:
-    return CONDITION_ADVICE.get(rule.get("condition", {}).get("type", ""), "")

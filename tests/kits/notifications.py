@@ -7,6 +7,7 @@ from typing import Any
 from app.actions.base import Notification, Spread
 from app.actions.sample import sample_notifications
 from app.enums import NotificationType
+from app.services.rules.conditions.registry import read_condition
 from app.utils.json_types import JsonObject
 
 FIRING, RESOLVED, TEST = sample_notifications()
@@ -32,11 +33,14 @@ def of(kind: NotificationType, notification: Notification = FIRING, **alert: Any
 
 
 def measured(condition: Mapping[str, Any], value: float, notification: Notification = FIRING) -> Notification:
-    """Make a notification of a rule with this condition."""
+    """Make a notification of a rule with this condition, as the alert and the logs of another show it."""
+    alert, known = notification.alert | {"value": value}, read_condition(condition)
     return replace(
         notification,
         rule=dict(notification.rule or {}) | {"condition": condition},
-        alert=notification.alert | {"value": value},
+        alert=alert,
+        condition_advice=known.advice,
+        condition_facts=tuple(known.facts(alert, notification.logs)),
     )
 
 

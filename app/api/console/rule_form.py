@@ -6,29 +6,28 @@ The form contains the fields of all eight conditions, so their names include the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from app.api.console.access import Form
+from app.services.rules.conditions.registry import CONDITIONS
 from app.services.rules.definition import RuleDefinition, as_json
 from app.services.rules.patterns import list_items
 
 FILTER_FIELDS = ("direction", "to_country", "from", "to", "messaging_service_sid", "account_sid", "level")
 WHOLE, DECIMAL, TEXT = "whole", "decimal", "text"
+
+
+def _kind(annotation: Any) -> str:
+    """Return how to parse a field of a condition: optional and constrained types are what they wrap."""
+    while get_origin(annotation) in (Annotated, UnionType, Union):
+        annotation = get_args(annotation)[0]
+    return {int: WHOLE, float: DECIMAL}.get(annotation, TEXT)
+
+
 CONDITION_FIELDS: Mapping[str, Mapping[str, str]] = {
-    "each": {},
-    "threshold": {"count": WHOLE, "window_minutes": WHOLE, "resolve_count": WHOLE},
-    "ratio": {
-        "percent": DECIMAL,
-        "window_minutes": WHOLE,
-        "min_total": WHOLE,
-        "settle_minutes": WHOLE,
-        "resolve_percent": DECIMAL,
-    },
-    "spike": {"factor": DECIMAL, "window_minutes": WHOLE, "baseline_windows": WHOLE, "min_count": WHOLE},
-    "no_data": {"window_minutes": WHOLE, "min_count": WHOLE},
-    "new_value": {"field": TEXT, "lookback_days": WHOLE},
-    "stuck": {"older_than_minutes": WHOLE, "min_count": WHOLE},
-    "sum": {"field": TEXT, "at_least": DECIMAL, "window_minutes": WHOLE},
+    name: {field: _kind(info.annotation) for field, info in condition.model_fields.items() if field != "type"}
+    for name, condition in CONDITIONS.items()
 }
 """The fields of each condition, and how to parse them."""
 MINUTES = ("renotify_minutes", "resolve_after_minutes", "cooldown_minutes")
@@ -39,24 +38,20 @@ START_VALUES = {
     "enabled": "yes",
     "pattern_type": "error_code",
     "condition": "each",
+    **{
+        f"{name}.{field}": "" if info.default is None else str(info.default)
+        for name, condition in CONDITIONS.items()
+        for field, info in condition.model_fields.items()
+        if field != "type" and not info.is_required()
+    },
     "threshold.count": "10",
     "threshold.window_minutes": "60",
-    "threshold.resolve_count": "",
     "ratio.percent": "5",
     "ratio.window_minutes": "60",
-    "ratio.min_total": "50",
-    "ratio.settle_minutes": "10",
-    "ratio.resolve_percent": "",
-    "spike.factor": "3",
     "spike.window_minutes": "15",
-    "spike.baseline_windows": "8",
-    "spike.min_count": "20",
     "no_data.window_minutes": "30",
-    "no_data.min_count": "1",
     "new_value.field": "error_code",
-    "new_value.lookback_days": "30",
     "stuck.older_than_minutes": "60",
-    "stuck.min_count": "1",
     "sum.field": "price",
     "sum.at_least": "50",
     "sum.window_minutes": "60",

@@ -19,6 +19,7 @@ from app.services.findings.notices import Finding
 from app.services.findings.samples import ComparedAlert
 from app.services.outbox import spread
 from app.services.outbox.notice import Notice
+from app.services.rules.conditions.registry import read_condition
 from app.services.serializers import log_json, rule_json, select_logs
 from app.services.twilio.error_codes import describe
 from app.utils.json_types import JsonObject
@@ -52,16 +53,20 @@ class NotificationBuilder:
         """
         rule = self._rules.get(notice.rule_id) if notice.rule_id else None
         code = describe(notice.shown["error"]["code"]) if notice.shown["error"] else None
+        condition = read_condition(rule["condition"]) if rule else None
+        logs = self._logs.get(notice.alert_id, [])
         finding = self._findings.get(notice.alert_id)
         return Notification(
             type=notice.type,
             timestamp=self._now,
             alert=_masked(notice.shown | {"finding": finding.sentence if finding else None}, self._settings),
             rule=rule,
-            logs=self._logs.get(notice.alert_id, []),
+            logs=logs,
             base_url=self._settings.public_base_url,
             advice=code.next_step if code else "",
             advice_fits_one=bool(code and code.fits_one),
+            condition_advice=condition.advice if condition else "",
+            condition_facts=tuple(condition.facts(notice.shown, logs)) if condition else (),
             spread=self._spreads.get(notice.alert_id),
             account_names=self._names,
             escalates_to=[(_masked(name, self._settings), at) for name, at in escalates_to],

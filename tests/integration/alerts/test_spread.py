@@ -1,6 +1,7 @@
 """What a mail says of how far an alert reaches: numbers, countries, accounts, and what to do."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -27,12 +28,12 @@ RULE = {
 }
 
 
-def mail_about(countries: list[str], senders: int, codes: tuple[int, ...] = (30003,)) -> str:
+def mail_about(countries: list[str], senders: int, codes: tuple[int, ...] = (30003,), **of_rule: Any) -> str:
     """Let messages to numbers of these countries fail, and return the text of the mail that tells of them."""
     feed = Feed(START - timedelta(days=10))
     with session_scope() as session:
         session.execute(text("UPDATE accounts SET friendly_name = 'Acme Production'"))
-        rule_admin.create(session, RULE, get_settings(), START)
+        rule_admin.create(session, RULE | of_rule, get_settings(), START)
         session.flush()
         session.execute(text("UPDATE rules SET started_at = :at"), {"at": START})
         actions.create(session, MAIL, get_settings(), START)
@@ -78,3 +79,10 @@ def test_the_commonest_country_comes_first() -> None:
 def test_several_error_codes_are_counted_the_commonest_first() -> None:
     said = mail_about(["GB"] * 9, senders=3, codes=(30007, 30007, 30003))
     assert "Error codes:        30007 (6), 30003 (3)" in said
+
+
+def test_a_condition_says_what_it_measured_and_what_to_do() -> None:
+    new_value = {"type": "new_value", "field": "to_country", "lookback_days": 1}
+    said = mail_about(["GB"], senders=1, condition=new_value, pattern_type="any", pattern_value=None)
+    assert "GB" in next(line for line in said.splitlines() if line.startswith("Values"))
+    assert "Check whether the new value is expected." in said.partition("WHAT TO DO NEXT")[2]

@@ -11,6 +11,8 @@ from app.enums import NotificationType
 from tests.kits import notifications
 from tests.kits.notifications import FIRING, RESOLVED
 
+SUM = {"type": "sum", "field": "price"}
+
 
 @pytest.mark.parametrize(
     ("condition", "value", "said"),
@@ -30,22 +32,29 @@ def test_a_value_has_the_unit_of_its_condition(condition: dict[str, Any], value:
 
 def test_a_new_value_is_named() -> None:
     logs = [dict(FIRING.logs[0]) | {"to_country": country} for country in ("GB", "FR", None, "GB")]
-    notification = replace(notifications.measured({"type": "new_value", "field": "to_country"}, 4.0), logs=logs)
+    notification = notifications.measured({"type": "new_value", "field": "to_country"}, 4.0, replace(FIRING, logs=logs))
     assert ("Values", "GB, FR") in list_facts(notification)
 
 
 def test_of_prices_in_two_currencies_the_one_that_passed_is_named() -> None:
     logs = [dict(FIRING.logs[0]) | {"price_unit": unit} for unit in ("USD", "EUR")]
-    notification = replace(notifications.measured({"type": "sum", "field": "price"}, 61.25), logs=logs)
-    assert ("Sum", "61.25") in list_facts(notification)
+    notification = replace(FIRING, logs=logs)
+    assert ("Sum", "61.25") in list_facts(notifications.measured(SUM, 61.25, notification))
     notification = replace(notification, alert=notification.alert | {"price_unit": "EUR"})
-    assert ("Sum", "61.25 EUR") in list_facts(notification)
+    assert ("Sum", "61.25 EUR") in list_facts(notifications.measured(SUM, 61.25, notification))
 
 
 def test_a_sum_of_one_currency_says_which() -> None:
-    notification = notifications.measured({"type": "sum", "field": "price"}, 61.25)
-    notification = replace(notification, alert=notification.alert | {"group": {"price_unit": "EUR"}}, logs=[])
-    assert {("Sum", "61.25 EUR"), ("Currency", "EUR")} <= set(list_facts(notification))
+    notification = replace(FIRING, alert=FIRING.alert | {"group": {"price_unit": "EUR"}}, logs=[])
+    assert {("Sum", "61.25 EUR"), ("Currency", "EUR")} <= set(
+        list_facts(notifications.measured(SUM, 61.25, notification))
+    )
+
+
+def test_what_was_measured_imitates_no_other_line() -> None:
+    logs = [dict(FIRING.logs[0]) | {"from": "a\nBcc: b"}]
+    notification = notifications.measured({"type": "new_value", "field": "from"}, 1.0, replace(FIRING, logs=logs))
+    assert ("Values", "a Bcc: b") in list_facts(notification)
 
 
 def test_a_group_is_described_in_words_and_in_one_order() -> None:

@@ -306,8 +306,8 @@ def test_a_built_in_alert_says_what_to_do() -> None:
     ],
 )
 def test_advice_follows_the_condition_of_rules_without_codes(pattern: str, condition: str, words: str) -> None:
-    rule = dict(FIRING.rule or {}) | {"pattern_type": pattern, "condition": {"type": condition}}
-    assert words in compose(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
+    given = replace(FIRING, rule=dict(FIRING.rule or {}) | {"pattern_type": pattern}, advice="Check it with Lookup.")
+    assert words in compose(notifications.measured({"type": condition}, 3.0, given)).next_step
 
 
 @pytest.mark.parametrize(

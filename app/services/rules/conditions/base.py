@@ -62,6 +62,10 @@ class Condition(StrictModel):
     """Names its values in plots."""
     value_title: ClassVar[str] = "How often"
     """The title of an alert's plot."""
+    value_label: ClassVar[str] = "In the window"
+    """Names its last value in messages."""
+    advice: ClassVar[str] = ""
+    """What to do about its alerts, even if some of their logs have an error; empty: what their error says."""
     counts_versions: ClassVar[bool] = False
     """It uses counts of the latest versions of logs, by the time of their creation."""
     counts_first_matches: ClassVar[bool] = False
@@ -169,6 +173,21 @@ class Condition(StrictModel):
     def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         """List the fields for which it may never hold."""
         yield from ()
+
+    def facts(self, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+        """Describe what it measured, if it is more than the count of matches, as labels and texts for a message.
+
+        Args:
+            alert: as the API shows it.
+            logs: its newest logs, as the API shows them, the newest first.
+        """
+        value = alert.get("value")
+        if value is not None and value != alert["occurrences"]:
+            yield self.value_label, self.value_text(value, alert, logs)
+
+    def value_text(self, value: float, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> str:
+        """Write a value with its unit."""
+        return quantities.number(value)
 
     @abstractmethod
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:

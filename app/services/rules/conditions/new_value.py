@@ -4,9 +4,9 @@ Known values are stored as runs: matches that follow each other within the lookb
 which matches arrive.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -33,6 +33,8 @@ class NewValue(MatchCondition):
     field: GroupField
     lookback_days: Annotated[int, Field(ge=1, le=365)] = 30
 
+    advice = "Check whether the new value is expected. If it is, acknowledge the alert."
+
     @property
     def watched_field(self) -> str:
         return self.field
@@ -47,6 +49,12 @@ class NewValue(MatchCondition):
     def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         if (why := field_warning(self.field, rule.log_types)) is not None:
             yield FieldError("condition.field", why)
+
+    def facts(self, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+        """Describe what it measured, and list the new values of the newest logs, oldest first."""
+        yield from super().facts(alert, logs)
+        values = dict.fromkeys(str(log[self.field]) for log in reversed(logs) if log[self.field])
+        yield "Values", ", ".join(values) or "none"
 
     def opens(self, points: Sequence[Point]) -> list[bool]:
         """Return for each match whether it has a new value."""

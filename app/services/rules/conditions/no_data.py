@@ -24,6 +24,7 @@ class NoData(MinuteCondition):
     min_count: Count = 1
 
     value_words = "in the window"
+    advice = "Check that what should send is still sending, and that Twilio's Console shows its traffic."
     counts_versions = True
     holds_below = True
 

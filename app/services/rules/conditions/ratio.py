@@ -1,8 +1,8 @@
 """`ratio`: the share of the final logs of a window that match. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -31,6 +31,7 @@ class Ratio(MinuteCondition):
 
     value_title = "What share"
     value_unit = "%"
+    value_label = "Share"
     limit_field = "percent"
     resolve_field = "resolve_percent"
     counts_versions = True
@@ -61,6 +62,9 @@ class Ratio(MinuteCondition):
 
     def count_version(self, log: LogVersion, matches: bool) -> VersionCounts:
         return VersionCounts(int(log.final), int(log.final and matches))
+
+    def value_text(self, value: float, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> str:
+        return f"{quantities.number(value)}%"
 
     def may_hold(self, numbers: Numbers) -> bool:
         return numbers.window(0).total >= self.min_total

@@ -1,9 +1,9 @@
 """`spike`: many more matches in a window than in the windows before it. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from statistics import median
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,8 @@ class Spike(MinuteCondition):
     value_unit = "\N{MULTIPLICATION SIGN}"
     value_title = "How much more"
     value_words = "times the usual"
+    value_label = "Level"
+    advice = "Check in the newest logs what the extra traffic is, and whether it is yours."
     limit_field = "factor"
     counts_first_matches = True
 
@@ -51,6 +53,9 @@ class Spike(MinuteCondition):
         if self.window * self.baseline_windows > retention:
             words = f"times window_minutes must not exceed RETENTION_DAYS ({retention.days} days)"
             yield FieldError("condition.baseline_windows", words)
+
+    def value_text(self, value: float, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> str:
+        return f"{quantities.number(value)} {self.value_words}"
 
     def may_hold(self, numbers: Numbers) -> bool:
         if numbers.window(0).matched < self.min_count:

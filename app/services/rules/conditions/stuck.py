@@ -23,6 +23,8 @@ class Stuck(MinuteCondition):
 
     value_title = "How many"
     value_words = "not final"
+    value_label = "Stuck now"
+    advice = "Twilio has not reported a final state for these. Check them in its Console, and check its status page."
     names_logs = True
 
     @property

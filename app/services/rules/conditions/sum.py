@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ class Sum(MinuteCondition):
 
     value_title = "How much"
     value_words = "summed up"
+    value_label = "Sum"
+    advice = "Check in the newest logs what adds up, and whether it is yours."
     limit_field = "at_least"
     counts_versions = True
 
@@ -51,6 +53,14 @@ class Sum(MinuteCondition):
     def unit_of(self, log: LogVersion) -> str:
         """Return the unit of the field in a log: the currency of a price."""
         return (log.price_unit or UNKNOWN_UNIT) if self.field == "price" else UNKNOWN_UNIT
+
+    def value_text(self, value: float, alert: Mapping[str, Any], logs: Sequence[Mapping[str, Any]]) -> str:
+        """Write a sum with its unit. The currency is that of the alert or group, else the one of all its logs."""
+        if self.field != "price":
+            return f"{quantities.number(value)} {'seconds' if self.field == 'duration_seconds' else self.field}"
+        named = [known["price_unit"] for known in (alert, alert["group"]) if known.get("price_unit")]
+        units = named[:1] or list({log["price_unit"] for log in logs if log.get("price_unit")})
+        return f"{quantities.money(value)} {units[0] if len(units) == 1 else ''}".rstrip()
 
     def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         if (why := field_warning(self.field, rule.log_types)) is not None:
