@@ -106,7 +106,7 @@ def create(
 ) -> Silence:
     """Create a silence. The next tick marks the alerts that it silences.
 
-    Raises: InvalidInput if there is no such rule, if it ends before its start or now, or if it is never active.
+    Raises: InvalidInput if there is no such rule, no such country, or it would never be active or never end.
     """
     silence = draft(session, rule_id, group, wanted, now)
     silence.reason, silence.created_by, silence.created_at = reason, created_by, now

@@ -13,7 +13,7 @@ from app.services.twilio.pages import prune_depth, repair_text
 
 MAX_RECORD_BYTES = 1024 * 1024
 LARGEST_FIELD_BYTES = 64 * 1024
-"""In a record that is larger, fields larger than this are truncated."""
+"""In a record larger than MAX_RECORD_BYTES, fields larger than this are truncated."""
 KEPT_FIELD_CHARACTERS = 1024
 """The length of a truncated field."""
 
@@ -66,7 +66,10 @@ def content_hash(record: msgspec.Raw | bytes) -> int:
 
 
 def decode(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
-    """Decode a record, and collect what its columns do not hold: unknown fields and unreadable ones."""
+    """Decode a record, and collect what its columns do not hold: unknown fields and unreadable ones.
+
+    Raises: MalformedRecord.
+    """
     if len(body) <= MAX_RECORD_BYTES:
         try:
             return _decoders[log_type].decode(body), {}

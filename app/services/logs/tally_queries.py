@@ -41,7 +41,7 @@ Spans = list[tuple[datetime, datetime]]
 
 @dataclass(frozen=True)
 class HourSpan:
-    """A span of whole hours with exceptions."""
+    """The whole hours of [first, last), except those in `without`."""
 
     first: datetime
     last: datetime

@@ -76,6 +76,7 @@ def create(session: Session, body: object, settings: Settings, now: datetime) ->
     """Create an action.
 
     Returns: the action, and its config as the response shows it: a new secret in clear, this once.
+    Raises:  InvalidInput, also if it names a rule that does not exist.
     """
     parsed = _parse(body)
     _check_rule(session, parsed.rule_id)
@@ -95,6 +96,7 @@ def replace(
     """Replace an action. A masked secret in the body keeps the stored one.
 
     Returns: as `create`; a secret is in clear only if it is a new one.
+    Raises:  NotFound, InvalidInput.
     """
     action = get(session, action_id, lock=True)
     if isinstance(body, dict):
@@ -108,6 +110,7 @@ def patch(
     """Update some fields of an action. `config` is replaced as a whole.
 
     Returns: as `replace`.
+    Raises:  NotFound, InvalidInput.
     """
     action = get(session, action_id, lock=True)
     if not isinstance(body, dict):
@@ -181,7 +184,10 @@ def _check_rule(session: Session, rule_id: UUID | None) -> None:
 
 
 def delete(session: Session, action_id: UUID, now: datetime) -> None:
-    """Delete an action. Its pending deliveries fail; each records the reason."""
+    """Delete an action. Its pending deliveries fail; each records the reason.
+
+    Raises: NotFound.
+    """
     action = get(session, action_id, lock=True)
     fail_all(session, action_id, now)
     session.delete(action)
@@ -248,8 +254,8 @@ def masked_recipients(action: Action, settings: Settings) -> list[str]:
 def send_test(action_id: UUID, settings: Settings, now: datetime) -> list[UUID]:
     """Send a test through an action now, even a disabled one.
 
-    Returns: its deliveries, each with one attempt made.
-    Raises:  Conflict if its config cannot be decrypted.
+    Returns: the ids of its deliveries, each with one attempt made.
+    Raises:  NotFound, Conflict if its config cannot be decrypted.
     """
     with session_scope() as session:
         try:

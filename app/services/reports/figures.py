@@ -24,6 +24,7 @@ FROM logs
 WHERE occurred_at >= :before AND occurred_at < :until AND price IS NOT NULL AND price_unit IS NOT NULL
 GROUP BY price_unit ORDER BY amount DESC, price_unit
 """
+# CASE keeps a missing time NULL: `greatest` alone would make it 0.
 ALERTS = """
 WITH found AS (
   SELECT severity, status, acknowledged_at IS NOT NULL AS acknowledged, started_at >= :since AS inside,
@@ -84,10 +85,7 @@ def cost(session: Session, span: dict[str, datetime]) -> JsonObject:
 
 
 def alerts(session: Session, span: dict[str, datetime]) -> JsonObject:
-    """Count the alerts that started in the span, with the median times to acknowledge and to resolve them.
-
-    `greatest` alone would take a missing time for 0.
-    """
+    """Count the alerts that started in the span, with the median times to acknowledge and to resolve them."""
     row = session.execute(text(ALERTS), span).one()
     worst = session.execute(text(WORST_ALERTS), span | {"limit": MAX_ALERTS}).all()
     return {
