@@ -34,9 +34,10 @@ cli.command("rotate-secrets")(security.rotate_secrets)
 cli.command()(security.erase)
 cli.command("move-database")(security.move_to_database)
 
-_keys = typer.Typer(help="API keys: list, make, revoke.", no_args_is_help=True)
+_keys = typer.Typer(help="API keys: list, create, revoke.", no_args_is_help=True)
 _keys.command("list")(security.list_keys)
-_keys.command("make")(security.make_key)
+_keys.command("create")(security.create_key)
+_keys.command("make", hidden=True)(security.create_key)  # its former name
 _keys.command("revoke")(security.revoke_key)
 cli.add_typer(_keys, name="keys")
 

@@ -26,7 +26,7 @@ def list_keys() -> None:
     console.print(table)
 
 
-def make_key(
+def create_key(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
     scope: Annotated[Scope, typer.Option(help="What it may do; each includes the ones before.")] = Scope.READ,
 ) -> None:

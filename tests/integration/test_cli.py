@@ -132,8 +132,8 @@ def test_an_unreadable_span_is_refused(run: Run, simulator: Simulator) -> None:
     assert (code, "no such account" in err) == (1, True)
 
 
-def test_keys_are_made_listed_and_revoked(run: Run, database: str) -> None:
-    code, out, _ = run("keys", "make", "dashboard", "--scope", "read")
+def test_keys_are_created_listed_and_revoked(run: Run, database: str) -> None:
+    code, out, _ = run("keys", "create", "dashboard", "--scope", "read")
     clear = out.strip()
     assert (code, clear.startswith("gp_")) == (0, True)
     with session_scope() as session:
@@ -145,12 +145,20 @@ def test_keys_are_made_listed_and_revoked(run: Run, database: str) -> None:
     assert run("keys", "revoke", str(key_id))[0] == 1
 
 
+def test_keys_are_created_by_their_former_command_too(run: Run, database: str) -> None:
+    code, out, _ = run("keys", "make", "dashboard")
+    assert (code, out.startswith("gp_")) == (0, True)
+    _, help_text, _ = run("keys", "--help")
+    assert "create" in help_text
+    assert "make" not in help_text
+
+
 def test_a_key_is_named_whole_on_a_narrow_terminal_and_revoked_by_its_name(
     run: Run, database: str, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr("app.cli.security.console", Console(width=80))
     for name in ("the dashboard of the operations team in the cellar", "twice", "twice"):
-        run("keys", "make", name)
+        run("keys", "create", name)
     _, out, _ = run("keys", "list")
     with session_scope() as session:
         ids = [str(key_id) for key_id in session.scalars(select(ApiKey.id).order_by(ApiKey.created_at))]
