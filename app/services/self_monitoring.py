@@ -42,7 +42,7 @@ RULE_FAILING_FOR = timedelta(minutes=15)
 
 
 STREAM_NAMES = {"call": "calls", "message": "messages", "error": "the error log"}
-URL_PATH = re.compile(r" /\S+")
+URL_PATH = re.compile(r"(?: (?:for|to))? /[^\s:]+")
 
 
 class Problem(NamedTuple):
