@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from app.api.audited_change import AuditedChange
+from app.api import account_operations
 from app.api.console import account_form
 from app.api.console.access import Admin, Form, PostedForm, Viewer
 from app.api.console.flash import Flash
@@ -20,12 +20,17 @@ from app.api.schemas.accounts import AccountChanges
 from app.config import Settings
 from app.database import session_scope
 from app.errors import InvalidInput
+from app.models import Account
 from app.services.ingest import account_admin, account_state, credential_trial
 from app.services.ingest.credential_trial import Trial
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 
 router = make_router()
+
+
+class _EditedSince(Exception):
+    """Somebody else edited the account since the form was opened."""
 
 
 @router.post("/accounts/{sid}")
@@ -42,7 +47,7 @@ def edit_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) ->
         trial = credential_trial.run_edit(settings, sid, changes, utc_now())
         if trial.is_refused and not form.get("anyway"):
             return show_again(by_field(InvalidInput(trial.warnings)), status=422, is_refused=True)
-        if not _edit(viewer, sid, form, changes, settings):
+        if changes and not _edit(viewer, sid, form, changes, settings):
             return _stale_page(request, viewer, sid, form)
     except InvalidInput as error:
         return show_again(by_field(error), status=422)
@@ -61,7 +66,7 @@ def _edited(changes: Mapping[str, Any], trial: Trial) -> Flash:
 def _stale_page(request: Request, viewer: Viewer, sid: str, form: Form) -> Response:
     settings = settings_of(request)
     with session_scope() as session:
-        shown = account_state.account_json(session, account_admin.get(session, sid), settings, utc_now())
+        shown = account_operations.show(session, account_admin.get(session, sid), settings)
     changes = account_form.read(form, shown)
     version = etag(shown, account_state.VOLATILE_FIELDS)
     kept = [(name, value) for name, value in account_form.typed(form).items() if name not in ("do", "version")]
@@ -95,7 +100,7 @@ def _changes(sid: str, form: Form, settings: Settings) -> dict[str, Any] | None:
     Raises: InvalidInput.
     """
     with session_scope() as session:
-        shown = account_state.account_json(session, account_admin.get(session, sid), settings, utc_now())
+        shown = account_operations.show(session, account_admin.get(session, sid), settings)
     if not _is_current(form, shown):
         return None
     body = account_form.read(form, shown)
@@ -108,15 +113,20 @@ def _edit(viewer: Viewer, sid: str, form: Form, changes: Mapping[str, Any], sett
     Returns: False if somebody else edited the account since the form was opened.
     Raises: InvalidInput, Conflict.
     """
-    with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = account_state.account_json(session, account, settings, utc_now())
+
+    def check(before: JsonObject) -> None:
         if not _is_current(form, before):
-            return False
-        if changes:
-            account_admin.edit(session, settings, account, changes, utc_now())
-            shown = account_state.account_json(session, account, settings, utc_now())
-            AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.update", shown)
+            raise _EditedSince
+
+    try:
+        with session_scope() as session:
+
+            def edit(account: Account) -> None:
+                account_admin.edit(session, settings, account, changes, utc_now())
+
+            account_operations.operate(session, viewer.principal, sid, settings, "account.update", edit, check=check)
+    except _EditedSince:
+        return False
     return True
 
 
