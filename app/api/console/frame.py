@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from sqlalchemy import func, select
+from datetime import timedelta
 
 from app.database import session_scope
-from app.enums import AlertStatus, LogType
-from app.models import Account, Alert, Stream
+from app.enums import LogType
+from app.services.alerts.search import count_open
+from app.services.ingest import coverage
+from app.services.ingest.coverage import WatchedStreams
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
 from app.utils.caching import ReadCache
@@ -34,12 +34,7 @@ class Frame:
     """The state that the sidebar and the title show."""
 
     open_alerts: int
-    read_at: datetime | None
-    """The oldest last read of all streams; None while some stream was never read."""
-    was_read: bool
-    """Whether any stream was ever read."""
-    streams: int
-    accounts: int
+    watched: WatchedStreams
     pulse: Pulse
 
 
@@ -63,18 +58,4 @@ def _read_pulse() -> Pulse:
 
 def _read_frame(pulse: Pulse) -> Frame:
     with session_scope() as session:
-        open_alerts = session.scalar(
-            select(func.count()).select_from(Alert).where(Alert.status != AlertStatus.RESOLVED)
-        )
-        watched = (
-            select(
-                func.min(Stream.last_success_at),
-                func.count(),
-                func.count(Stream.last_success_at),
-                func.count(Stream.account_id.distinct()),
-            )
-            .join(Account, Account.id == Stream.account_id)
-            .where(Account.enabled, Stream.unavailable.is_(False))
-        )
-        oldest, streams, read, accounts = session.execute(watched).one()
-    return Frame(open_alerts or 0, oldest if read == streams else None, read > 0, streams, accounts, pulse)
+        return Frame(count_open(session).total, coverage.watched_streams(session), pulse)

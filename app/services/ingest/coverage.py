@@ -93,6 +93,31 @@ def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
     ]
 
 
+@dataclass(frozen=True)
+class WatchedStreams:
+    """The streams that are watched and can be read."""
+
+    streams: int
+    accounts: int
+    read_at: datetime | None
+    """The oldest last read of them all; None while some stream was never read."""
+    was_read: bool
+    """Whether any of them was ever read."""
+
+
+def watched_streams(session: Session) -> WatchedStreams:
+    """Count the streams that are watched and can be read, and find when they were read."""
+    query = select(
+        func.count(),
+        func.count(Stream.account_id.distinct()),
+        func.count(Stream.last_success_at),
+        func.min(Stream.last_success_at),
+    ).join(Account, Account.id == Stream.account_id)
+    watched = query.where(Account.enabled, Stream.unavailable.is_(False))
+    streams, accounts, read, oldest = session.execute(watched).one()
+    return WatchedStreams(streams, accounts, oldest if read == streams else None, read > 0)
+
+
 def read_until(session: Session) -> datetime | None:
     """Return the time up to which every watched stream that can be read was read; None without such streams."""
     complete_until = func.min(func.coalesce(Stream.complete_until, Account.started_at))
