@@ -4,7 +4,6 @@ import os
 import re
 import ssl
 from collections.abc import Callable
-from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -27,6 +26,7 @@ from app import environment
 from app.errors import ConfigError
 from app.utils import proxies
 from app.utils.addresses import LOOPBACK_HOSTS, Network
+from app.utils.mail_addresses import read_sender
 from app.utils.proxies import Proxy
 from app.utils.setting_urls import DATABASE_FORM, check_broker_url, connection_parameters, web_address
 
@@ -218,9 +218,10 @@ class Settings(BaseSettings):
     @field_validator("smtp_from")
     @classmethod
     def _check_from(cls, value: str) -> str:
-        _, address = parseaddr(value)
-        if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not value.isprintable():
-            raise ValueError("must be an address such as GiftPulse <alerts@example.com>")
+        try:
+            read_sender(value if value.isprintable() else "")
+        except ValueError:
+            raise ValueError("must be one mail address, such as GiftPulse <alerts@example.com>") from None
         return value
 
     @field_validator("notify_timezone")

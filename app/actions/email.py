@@ -12,12 +12,12 @@ from app.actions import mail_text
 from app.actions.base import Notification, Rendered, Sender
 from app.actions.fields import ConfigModel, parse, refuse, try_template
 from app.actions.formats import template_values
-from app.actions.mail_addresses import check_address, read_sender
 from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
 from app.actions.templates import EmptyResult, UnusableTemplate, render_text
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.utils.json_types import JsonObject
+from app.utils.mail_addresses import check_address, read_sender
 
 MAX_RECIPIENTS = 50
 MAX_SUBJECT_LENGTH = 1000

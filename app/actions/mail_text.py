@@ -15,10 +15,11 @@ from pathlib import Path
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
 from markupsafe import Markup
 
-from app.actions import mail_headers, report_text
+from app.actions import report_text
 from app.actions.base import Envelope, Notification
 from app.actions.facts import format_time, single_line
 from app.actions.message_content import MessageContent, compose, truncate
+from app.utils import mail_headers
 from app.utils.console_links import console_url
 from app.utils.json_types import JsonObject
 

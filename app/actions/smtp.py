@@ -10,9 +10,9 @@ import aiosmtplib
 
 from app.actions import mail_text
 from app.actions.base import Envelope, NotContacted, Receipt, SendError
-from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
 from app.utils.json_types import JsonObject
+from app.utils.mail_addresses import check_address, read_sender
 from app.utils.redact import clean_text, hide_secrets
 from app.utils.tls import tls_context
 
@@ -59,14 +59,10 @@ class SmtpSender:
         if settings.smtp_user and settings.smtp_security == "none" and not _is_loopback(settings.smtp_host):
             raise NotContacted("SMTP_USER is not sent in clear: set SMTP_SECURITY to starttls or tls")
         try:
-            sender = read_sender(settings.smtp_from)
-        except ValueError:
-            raise NotContacted("SMTP_FROM is not a mail address: set one, such as alerts@example.com") from None
-        try:
             recipient = check_address(envelope.recipient)
         except ValueError:
             raise NotContacted("the recipient is not a mail address") from None
-        return recipient, mail_text.message(envelope, sender)
+        return recipient, mail_text.message(envelope, read_sender(settings.smtp_from))
 
     async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:
         connection = await self._acquire(step)

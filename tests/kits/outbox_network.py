@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 from app.actions import mail_text
 from app.actions.base import Envelope, Receipt, SendError
-from app.actions.mail_addresses import read_sender
 from app.utils.http import RequestFailed
 from app.utils.json_types import JsonObject
+from app.utils.mail_addresses import read_sender
 from app.utils.response_head import Answer
 
 ANSWERS = ("200", "500", "503 in 60", "429 in 9000", "404", "410", "timeout", "blocked", "bug")

@@ -82,7 +82,19 @@ def test_the_defaults_are_those_of_the_contract(settings: Settings) -> None:
         ("SECRET_KEY", "long-enough-to-be-used,short", "16 characters"),
         ("SMTP_SECURITY", "ssl", "'starttls'"),
         ("SMTP_PORT", "0", "greater than or equal to 1"),
-        ("SMTP_FROM", "nobody", "alerts@example.com"),
+        *(
+            ("SMTP_FROM", value, "must be one mail address, such as GiftPulse <alerts@example.com>")
+            for value in (
+                "nobody",
+                "alerts@exa_mple.com",
+                "alerts@example..com",
+                "alerts@10.0.0.1",
+                "ärger@example.com",
+                "a@b.example, c@d.example",
+                "Smith, John <a@b.example>",
+                "Alerts\t<alerts@example.com>",
+            )
+        ),
         ("STORE_MESSAGE_BODIES", "maybe", "true or false"),
         ("LOG_LEVEL", "LOUD", "'DEBUG'"),
         ("LOG_FORMAT", "xml", "'json'"),

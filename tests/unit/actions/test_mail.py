@@ -16,11 +16,11 @@ from jinja2 import Environment
 from app.actions import mail_text
 from app.actions.base import Envelope, Notification
 from app.actions.email import Email
-from app.actions.mail_addresses import check_address, read_sender
 from app.actions.sample import sample_notifications
 from app.config import Settings
 from app.enums import NotificationType
 from app.errors import InvalidInput
+from app.utils.mail_addresses import check_address, read_sender
 from tests.kits import notifications
 
 SENDER = read_sender("GiftPulse <alerts@example.com>")

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.actions import mail_text
 from app.actions.base import Envelope
-from app.actions.mail_addresses import read_sender
 from app.enums import NotificationType
+from app.utils.mail_addresses import read_sender
 from tests.kits import encoded_words
 
 LONG_DOMAIN = "notifications.monitoring.example-company.com"

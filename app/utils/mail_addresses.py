@@ -4,11 +4,11 @@ import re
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.headerregistry import Address
-from email.utils import parseaddr
+from email.utils import getaddresses
 
 import idna
 
-from app.actions.mail_headers import visible
+from app.utils.mail_headers import visible
 
 MAX_ADDRESS_LENGTH = 254
 MAX_LOCAL_LENGTH = 64
@@ -44,7 +44,10 @@ def read_sender(text: str) -> Address:
 
     Raises: ValueError.
     """
-    name, address = parseaddr(text)
+    found = getaddresses([text])
+    if len(found) != 1:
+        raise ValueError("must be one mail address, such as GiftPulse <alerts@example.com>")
+    [(name, address)] = found
     local, _, domain = check_address(address).rpartition("@")
     return Address(visible(_decoded(name)), local, domain)
 
