@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from app.actions import chat
-from app.actions.base import Envelope, Notification, Rendered
+from app.actions.base import Envelope, NotContacted, Notification, Rendered
 from app.actions.fields import refuse, try_template
 from app.actions.message_content import compose, truncate
 from app.actions.templates import UnusableTemplate, render_json
@@ -56,12 +56,11 @@ def render(config: JsonObject, notification: Notification) -> Rendered:
     name = config["format"]
     if "body" in config:
         try:
-            return _frozen(_templated(config["body"], notification))
+            return _frozen(name, _templated(config["body"], notification))
         except UnusableTemplate as error:
-            return _frozen(standard(notification), f"config.body was not used ({error}); the built-in body was sent")
-    if name == "standard":
-        return _frozen(standard(notification))
-    return _frozen(_for_chat(name, notification))
+            warning = f"config.body was not used ({error}); the built-in body was sent"
+            return _frozen(name, standard(notification), warning)
+    return _frozen(name, standard(notification) if name == "standard" else _for_chat(name, notification))
 
 
 def _for_chat(name: str, notification: Notification) -> bytes:
@@ -75,8 +74,8 @@ def _for_chat(name: str, notification: Notification) -> bytes:
     return body
 
 
-def _frozen(body: bytes, warning: str | None = None) -> Rendered:
-    return Rendered({"body": body.decode()}, warning)
+def _frozen(name: str, body: bytes, warning: str | None = None) -> Rendered:
+    return Rendered({"format": name, "body": body.decode()}, warning)
 
 
 def sent_bodies(config: JsonObject, envelope: Envelope) -> list[bytes]:
@@ -84,7 +83,12 @@ def sent_bodies(config: JsonObject, envelope: Envelope) -> list[bytes]:
 
     PagerDuty's routing key is added only here, because frozen content is stored in clear. Each of its tests has its own
     key and is resolved at once, so that nobody is called twice.
+
+    Raises: NotContacted if the body is in another format than the action's, which was edited since.
     """
+    made_for = envelope.content.get("format", config["format"])  # earlier releases did not store it
+    if made_for != config["format"]:
+        raise NotContacted(f"made for the format {made_for}: the action's format was changed since")
     body = envelope.content["body"].encode()
     if config["format"] != "pagerduty":
         return [body]

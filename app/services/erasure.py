@@ -73,7 +73,8 @@ UPDATE deliveries SET recipient = regexp_replace(recipient, :pattern, :pseudonym
   content = CASE WHEN status = 'pending'
     THEN CAST(regexp_replace(CAST(content AS text), :pattern, :pseudonym, 'g') AS jsonb)
     ELSE coalesce((
-      SELECT jsonb_object_agg(key, CASE key WHEN 'body' THEN '{}' WHEN 'domain' THEN value ELSE 'erased' END)
+      SELECT jsonb_object_agg(key,
+        CASE WHEN key = 'body' THEN '{}' WHEN key IN ('domain', 'format') THEN value ELSE 'erased' END)
       FROM jsonb_each_text(content)), content) END,
   bundle_item = CASE WHEN status = 'pending'
     THEN CAST(regexp_replace(CAST(bundle_item AS text), :pattern, :pseudonym, 'g') AS jsonb)

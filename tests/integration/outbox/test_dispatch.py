@@ -284,6 +284,37 @@ def test_pending_deliveries_fail_with_a_reason_when_the_type_of_their_action_cha
     assert (len(receiver.requests), len(mailbox.mails)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"), [("slack", "pagerduty"), ("pagerduty", "slack"), ("slack", "teams"), ("standard", "discord")]
+)
+def test_what_was_made_in_one_format_is_not_sent_after_a_change_to_another(
+    outbox: Outbox, receiver: Receiver, before: str, after: str
+) -> None:
+    def config(name: str) -> dict[str, Any]:
+        key = {"routing_key": "a" * 32} if name == "pagerduty" else {}
+        return {"url": receiver.url, "format": name} | key
+
+    action = outbox.action("webhook", config(before))
+    receiver.answers = [respond(500), respond(202)]
+    [delivery] = outbox.notify(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        actions.patch(session, action, {"config": config(after)}, get_settings(), outbox.clock())
+    outbox.deliver(hours=1)
+    assert outbox.delivery(delivery).status == "failed"
+    error = f"made for the format {before}: the action's format was changed since"
+    assert outbox.attempts(delivery)[-1].error == error
+    with session_scope() as session:
+        retry(session, delivery, outbox.clock())
+    outbox.deliver()
+    assert len(receiver.requests) == 1, "a manual retry does not send it either"
+    with session_scope() as session:
+        actions.patch(session, action, {"config": config(before)}, get_settings(), outbox.clock())
+        retry(session, delivery, outbox.clock())
+    outbox.deliver()
+    assert outbox.delivery(delivery).status == "succeeded"
+
+
 def test_retries_to_a_receiver_that_is_down_keep_to_the_schedule(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500)]
     outbox.webhook(receiver)
