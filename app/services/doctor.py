@@ -31,7 +31,7 @@ from app.services.twilio.read_advice import advise
 from app.utils.addresses import LOOPBACK_HOSTS
 from app.utils.clock import Clock, rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
-from app.utils.tls import is_untrusted, tls_context
+from app.utils.tls import UNTRUSTED, is_untrusted, tls_context
 
 Result = Literal["ok", "note", "wrong"]
 
@@ -41,10 +41,7 @@ MIN_POSTGRESQL_VERSION = 150000
 MAX_SKEW = timedelta(seconds=60)
 """Callbacks are signed and windows are evaluated by the clock."""
 TIMEOUT_SECONDS = 10
-UNTRUSTED = (
-    "its certificate comes from an authority that this machine does not know, or is for another name:"
-    " let SSL_CERT_FILE name a file that holds the authority's certificate"
-)
+NOT_TRUSTED = f"{UNTRUSTED}: let SSL_CERT_FILE name a file that holds the authority's certificate"
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def _broker() -> Finding:
     if fault is None:
         return Finding("ok", "broker", "it answers")
     if is_untrusted(fault):
-        return Finding("wrong", "broker", f"it cannot be used: {UNTRUSTED}")
+        return Finding("wrong", "broker", f"it cannot be used: {NOT_TRUSTED}")
     return Finding("wrong", "broker", "it does not answer: see REDIS_URL, and whether the server runs")
 
 
@@ -243,7 +240,7 @@ def _mail(settings: Settings) -> Finding:
     except (aiosmtplib.SMTPException, OSError) as error:
         what = f"{settings.smtp_host}:{settings.smtp_port} did not accept the connection ({type(error).__name__})"
         if is_untrusted(error):
-            return Finding("wrong", "mail", f"{what}: {UNTRUSTED}")
+            return Finding("wrong", "mail", f"{what}: {NOT_TRUSTED}")
         return Finding("wrong", "mail", f"{what}: see SMTP_HOST, SMTP_PORT, SMTP_SECURITY, SMTP_USER and SMTP_PASSWORD")
     return Finding("ok", "mail", f"{settings.smtp_host} accepts mail")
 
@@ -264,7 +261,7 @@ def _public_address(settings: Settings) -> Finding:
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         detail = f"{settings.public_base_url} does not answer ({type(error).__name__})"
         if is_untrusted(error):
-            return Finding("wrong", "public address", f"{detail}: {UNTRUSTED}")
+            return Finding("wrong", "public address", f"{detail}: {NOT_TRUSTED}")
         return Finding("wrong", "public address", f"{detail}: see PUBLIC_BASE_URL, and whether the API runs")
     if not answer.is_success:
         detail = f"{settings.public_base_url} answers with {answer.status_code}"

@@ -3,6 +3,9 @@
 import ssl
 from functools import lru_cache
 
+UNTRUSTED = "its certificate comes from an authority that this machine does not know, or is for another name"
+"""What `is_untrusted` means, for people."""
+
 
 @lru_cache
 def tls_context() -> ssl.SSLContext:

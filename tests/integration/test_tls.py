@@ -14,10 +14,12 @@ from app import wake
 from app.config import get_settings
 from app.errors import ConfigError
 from app.services import doctor
+from app.services.twilio import read_advice
 from app.utils import tls
 from scripts.local.processes import LOOPBACK
 from scripts.local.valkey import Valkey
 from tests.conftest import forget
+from tests.integration.ingest.world import a_world
 from tests.kits.receivers import http_receiver, raw_server
 
 
@@ -147,6 +149,18 @@ def test_certificates_of_the_settings_file_hold_for_every_client(
         forget()
         tls.tls_context.cache_clear()
         assert "SSL_CERT_FILE" not in doctor._public_address(get_settings()).detail
+
+
+def test_an_unknown_authority_before_twilio_is_named_with_what_to_do(
+    database: str, environment: pytest.MonkeyPatch, authority: trustme.CA
+) -> None:
+    environment.setattr("app.services.twilio.responses.FIRST_WAIT_SECONDS", 0.0)
+    with http_receiver(tls=_server_context(authority, "localhost")) as receiver, a_world(environment, forget) as world:
+        address = f"https://localhost:{receiver.port}"
+        settings = world.configured(twilio_api_base_url=address, twilio_monitor_base_url=address)
+        found = next(iter(doctor._accounts(settings, world.clock)))
+    assert (found.result, found.next_step) == ("wrong", read_advice.CERTIFICATE)
+    assert "see SSL_CERT_FILE" in found.detail
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

@@ -8,6 +8,9 @@ NOT_FOUND = "Check the account's SID and region: Twilio knows no such account at
 SECRET_KEY = "Put the earlier SECRET_KEY back after the new one, or enter the credentials again."  # noqa: S105  # advice
 LIMITED = "Nothing to do: GiftPulse continues more slowly. If it lasts, lower TWILIO_MAX_REQUESTS_PER_MINUTE."
 PROXY = "Check HTTPS_PROXY: the proxy has to let requests to Twilio through."
+CERTIFICATE = (
+    "Let SSL_CERT_FILE name a file with the certificate of its authority, such as that of a proxy that inspects TLS."
+)
 UNREACHED = "Check that this server reaches Twilio: DNS, firewall, proxy. The command python -m app doctor tries it."
 TWILIO = "Nothing to do here: it is tried again. See status.twilio.com if it lasts."
 
@@ -19,6 +22,7 @@ _ADVICE = (
     ("cannot be decrypted", SECRET_KEY),
     ("too many requests", LIMITED),
     ("see HTTPS_PROXY", PROXY),
+    ("see SSL_CERT_FILE", CERTIFICATE),
     ("no answer from Twilio", UNREACHED),
     ("took longer than", UNREACHED),
     ("Twilio refused", CREDENTIALS),

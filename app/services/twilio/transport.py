@@ -12,7 +12,7 @@ from twilio.http.response import Response
 
 from app.errors import TwilioTimeout, TwilioUnavailable
 from app.utils.proxies import DIRECT, Proxy
-from app.utils.tls import tls_context
+from app.utils.tls import UNTRUSTED, is_untrusted, tls_context
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -88,7 +88,8 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         except httpx.ProxyError:
             raise TwilioUnavailable(f"the proxy blocked the request to Twilio for {path}: see HTTPS_PROXY") from None
         except httpx.HTTPError as error:
-            raise TwilioUnavailable(f"no answer from Twilio for {path} ({type(error).__name__})") from None
+            why = f": {UNTRUSTED}, see SSL_CERT_FILE" if is_untrusted(error) else f" ({type(error).__name__})"
+            raise TwilioUnavailable(f"no answer from Twilio for {path}{why}") from None
 
     def _body(self, response: httpx.Response, path: str) -> bytes:
         """Read the body, with limits on size and time."""

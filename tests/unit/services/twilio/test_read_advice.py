@@ -17,6 +17,7 @@ from app.services.twilio.read_advice import advise
         ("too many requests to /Messages.json (HTTP 429)", read_advice.LIMITED),
         ("the proxy blocked the request to Twilio for /x: see HTTPS_PROXY", read_advice.PROXY),
         ("no answer from Twilio for /Messages.json (ConnectTimeout)", read_advice.UNREACHED),
+        ("no answer from Twilio for /x: its certificate is not trusted, see SSL_CERT_FILE", read_advice.CERTIFICATE),
         ("Twilio cannot answer /Messages.json now (HTTP 503)", read_advice.TWILIO),
         ("the error log of a subaccount needs a key of its own", ""),
         (None, ""),
