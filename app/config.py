@@ -383,12 +383,25 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
+def _check_key_log(path: str | None) -> None:
+    """Check the file that Python writes the keys of TLS connections to: without it, no connection would open.
+
+    Raises: ConfigError.
+    """
+    try:
+        if path:
+            Path(path).open("ab").close()
+    except OSError:
+        raise ConfigError("SSLKEYLOGFILE must be the path of a file that this user can write, or not be set") from None
+
+
 @lru_cache
 def get_settings() -> Settings:
     """Read the settings once.
 
     Raises: ConfigError; its line lists each invalid setting and what it must be.
     """
+    _check_key_log(os.environ.get("SSLKEYLOGFILE"))
     try:
         settings = Settings()
     except ValidationError as error:

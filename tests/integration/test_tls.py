@@ -174,3 +174,12 @@ def test_an_invalid_file_of_certificates_is_refused_at_start(
     forget()
     with pytest.raises(ConfigError, match="SSL_CERT_FILE must be the path of a file of certificates"):
         get_settings()
+
+
+def test_an_invalid_file_of_tls_keys_is_refused_at_start(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("SSLKEYLOGFILE", str(tmp_path / "missing" / "keys"))
+    forget()
+    with pytest.raises(ConfigError, match=r"^SSLKEYLOGFILE must be the path of a file that this user can write"):
+        get_settings()
+    environment.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    assert get_settings()
