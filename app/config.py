@@ -302,6 +302,11 @@ class Settings(BaseSettings):
         return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
 
     @property
+    def is_https(self) -> bool:
+        """Whether people reach this server by HTTPS."""
+        return urlsplit(self.public_base_url).scheme == "https"
+
+    @property
     def bootstrap_key(self) -> str:
         """`API_KEY`: the administrator's key without a row."""
         if self.api_key is None:

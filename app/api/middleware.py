@@ -69,7 +69,7 @@ class RequestMiddleware:
         self._app = app
         self._hosts = Hosts(settings)
         self._headers = dict(HEADERS)
-        if settings.public_base_url.startswith("https://"):
+        if settings.is_https:
             self._headers["Strict-Transport-Security"] = HSTS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -62,12 +62,7 @@ class Viewer:
 
 def cookie_name(settings: Settings) -> str:
     """Return the name of the session's cookie, which is bound to this host with HTTPS."""
-    return "__Host-giftpulse" if is_https(settings) else "giftpulse"
-
-
-def is_https(settings: Settings) -> bool:
-    """Check whether this server's address is HTTPS."""
-    return settings.public_base_url.startswith("https://")
+    return "__Host-giftpulse" if settings.is_https else "giftpulse"
 
 
 def set_session(response: Response, settings: Settings, session: Session) -> None:
@@ -79,7 +74,7 @@ def set_session(response: Response, settings: Settings, session: Session) -> Non
         sessions.sign(settings.secret_keys, session),
         max_age=int(session.lifetime.total_seconds()) if session.remember else None,
         path="/",
-        secure=is_https(settings),
+        secure=settings.is_https,
         httponly=True,
         samesite="lax",
     )
@@ -87,7 +82,7 @@ def set_session(response: Response, settings: Settings, session: Session) -> Non
 
 def clear_session(response: Response, settings: Settings) -> None:
     """Delete the session's cookie."""
-    response.delete_cookie(cookie_name(settings), path="/", secure=is_https(settings), httponly=True, samesite="lax")
+    response.delete_cookie(cookie_name(settings), path="/", secure=settings.is_https, httponly=True, samesite="lax")
 
 
 def find_viewer(request: Request) -> Viewer | None:

@@ -7,7 +7,6 @@ import orjson
 from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer
 
-from app.api.console import access
 from app.api.deps import settings_of
 from app.config import Settings
 
@@ -34,7 +33,7 @@ def set_flash(answer: Response, settings: Settings, flash: Flash) -> None:
         value,
         max_age=FLASH_SECONDS,
         path="/",
-        secure=access.is_https(settings),
+        secure=settings.is_https,
         httponly=True,
         samesite="lax",
     )

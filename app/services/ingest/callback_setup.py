@@ -69,9 +69,10 @@ def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = Fals
 def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
     """Remove this server's addresses from Twilio. Yield a line for each. Raises as `connect` does."""
     done = "would be" if dry_run else "is"
+    ours_begin = _comparable(f"{settings.public_base_url}/webhooks/twilio/")
     with _open(account_sid, settings) as reader:
         for resource, url in _list_resources(reader):
-            if (resource.get("status_callback") or "").startswith(f"{settings.public_base_url}/webhooks/twilio/"):
+            if _comparable(resource.get("status_callback")).startswith(ours_begin):
                 if not dry_run:
                     reader.change("POST", url, {"StatusCallback": ""})
                 yield f"{_resource_name(resource)}: its status callback {done} empty again"
@@ -111,7 +112,7 @@ def _set_status_callback(
 ) -> str:
     """Set a resource's status callback unless it is used for something else."""
     present = resource.get("status_callback") or ""
-    if present == address:
+    if _comparable(present) == _comparable(address):
         return f"{_resource_name(resource)}: its status callback leads here already"
     if present:
         name = _resource_name(resource)
@@ -151,7 +152,15 @@ def _is_public(url: str) -> bool:
 
 def _leads_to(sink: dict[str, Any], address: str) -> bool:
     configuration = sink.get("sink_configuration")
-    return isinstance(configuration, dict) and configuration.get("destination") == address
+    present = configuration.get("destination") if isinstance(configuration, dict) else None
+    return _comparable(present) == _comparable(address)
+
+
+def _comparable(address: object) -> str:
+    """Spell an address as URLs are compared: the case of scheme and host does not count. Empty if it is no text."""
+    scheme, separator, rest = address.partition("://") if isinstance(address, str) else ("", "", "")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}{separator}{host.lower()}{slash}{path}"
 
 
 def _resource_name(resource: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ import time
 import zlib
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 from twilio.http import HttpClient
@@ -114,7 +115,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
 
 def _proxy(address: str) -> httpx.Proxy:
     """Describe a proxy. A TLS proxy's certificate is verified as any other."""
-    return httpx.Proxy(address, ssl_context=tls_context() if address.startswith("https://") else None)
+    return httpx.Proxy(address, ssl_context=tls_context() if urlsplit(address).scheme == "https" else None)
 
 
 def _unpacker(encoding: str, path: str) -> Callable[[bytes, int], bytes]:

@@ -17,6 +17,7 @@ from app.services.twilio.transport import PooledHttp
 from app.utils.http import GuardedClient, RequestFailed
 from app.utils.proxies import Proxy, parse_exceptions
 from app.utils.response_head import Answer
+from app.utils.tls import tls_context
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 from tests.integration.actions.test_guard import HERE, authority, names, server_context
@@ -132,6 +133,11 @@ def test_twilio_is_asked_through_the_proxy_but_for_what_is_listed(receiver: Rece
     assert http.request("GET", f"{receiver.url}/here").status_code == 200
     assert len(proxy.asked) == 1
     http.close()
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+def test_the_certificate_of_a_proxy_is_checked_like_any_other(scheme: str) -> None:
+    assert transport._proxy(f"{scheme}://proxy.test:3128").ssl_context is tls_context()
 
 
 @pytest.mark.parametrize("status", [403, 407])

@@ -57,15 +57,19 @@ async def test_signing_in_sets_a_cookie_that_no_script_reads(browser: Browser) -
     assert (await browser.get("/alerts")).status_code == 200
 
 
-async def test_under_https_the_cookie_is_bound_to_the_host(browser: Browser, environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("PUBLIC_BASE_URL", "https://localhost:8000")
+@pytest.mark.parametrize("scheme", ["https", "HTTPS"])
+async def test_under_https_the_cookie_is_bound_to_the_host(
+    browser: Browser, environment: pytest.MonkeyPatch, scheme: str
+) -> None:
+    environment.setenv("PUBLIC_BASE_URL", f"{scheme}://localhost:8000")
     forget()
     from tests.integration.api.conftest import make_app
 
     async with Browser(make_app()) as secure:
-        cookie = (await secure.sign_in()).headers["set-cookie"]
-    assert cookie.startswith("__Host-giftpulse=")
-    assert "Secure" in cookie
+        headers = (await secure.sign_in()).headers
+    assert headers["set-cookie"].startswith("__Host-giftpulse=")
+    assert "Secure" in headers["set-cookie"]
+    assert "strict-transport-security" in headers
 
 
 async def test_remembering_outlives_the_browser(browser: Browser) -> None:

@@ -38,6 +38,21 @@ def test_connecting_sets_what_the_api_lets_it_set_and_undoes_it(world: World) ->
     }
 
 
+def test_the_case_of_scheme_and_host_does_not_make_another_address(world: World) -> None:
+    mine, configuration = world.simulator.account.sid, world.simulator.configuration
+    number = "PN" + "1" * 32
+    configuration.add_number(mine, number, "+14155550123")
+    world.poll()
+    list(callback_setup.connect(None, world.settings))
+    world.configured(public_base_url="HTTP://LocalHost:8000")
+    said = list(callback_setup.connect(None, world.settings))
+    assert not any("left alone" in line for line in said)
+    assert len(configuration.of(mine, "DG")) == 1
+    list(callback_setup.disconnect(None, world.settings))
+    assert not configuration.resources[number]["status_callback"]
+    assert not configuration.of(mine, "DG")
+
+
 def test_twilio_is_not_given_an_address_that_it_cannot_reach(world: World) -> None:
     world.poll()
     with session_scope() as session:

@@ -18,7 +18,6 @@ from app.api.console.access import (
     PostedForm,
     SignedIn,
     Viewer,
-    is_https,
 )
 from app.api.console.flash import Flash
 from app.api.console.rendering import redirect, render
@@ -119,7 +118,7 @@ def save_choices(request: Request, form: PostedForm) -> Response:
                 value,
                 max_age=int(CHOICES_KEPT.total_seconds()),
                 path="/",
-                secure=is_https(settings_of(request)),
+                secure=settings_of(request).is_https,
                 samesite="lax",
             )
         else:
