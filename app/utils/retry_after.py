@@ -10,10 +10,15 @@ MAX_SECONDS = 3600
 MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 VALUES = re.compile(rf"[;(]|,(?!\s*\d{{1,2}}[ -](?:{MONTHS}))", re.IGNORECASE)
 """The borders between values or comments. The commas within dates are none."""
-QUOTES = " \t\"'<>[]{}()"
+COMMAS = (
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"(?<=\d),(?=\d)"), "."),
+)
+"""A comma between digits may also group thousands or begin a fraction."""
+QUOTES = " \t\"'<>[]{}()~"
 NUMBER = r"(\d{1,12})\d*(\.\d*)?"
 LEAD = re.compile(r"(?:([a-z][a-z-]*)[\s:=]+)*", re.IGNORECASE)
-"""Words before a number, such as `in` or `seconds=`."""
+"""Words before a number or a date, such as `in`, `until` or `seconds=`."""
 SPAN = re.compile(rf"[\s,]*(?:and\s+)?\+?{NUMBER}(?![\d.])\s*([a-z]*)\.?\s*", re.IGNORECASE)
 UNITS = {
     **dict.fromkeys(("week", "w"), 604_800.0),
@@ -42,8 +47,10 @@ def parse_retry_after(value: str | None, now: datetime, sent_at: str | None = No
         return None
     clocks = [now, *([at] if (at := _date(sent_at or "")) else [])]
     text = re.sub(r"[^\x00-\x7f]", " ", value)
-    # The text as a whole, too: commas may also separate the parts of one duration.
-    waits = [wait for part in (text, *VALUES.split(text)) for wait in _readings(part.strip(QUOTES), clocks)]
+    texts = [text, *(comma.sub(meant, text) for comma, meant in COMMAS)]
+    # Each text as a whole, too: commas may also separate the parts of one duration.
+    parts = {part.strip(QUOTES) for each in texts for part in (each, *VALUES.split(each))}
+    waits = [wait for part in parts for wait in _readings(part, clocks)]
     return math.ceil(min(max(waits), MAX_SECONDS)) if waits else None
 
 
@@ -56,12 +63,14 @@ def _readings(text: str, clocks: list[datetime]) -> Iterator[float]:
         yield sum(float(part.replace(",", ".")) * unit for part, unit in parts)
     if found := CLOCK.fullmatch(text):
         yield sum(float(part) * unit for part, unit in zip(found.groups("0"), (3600, 60, 1), strict=True))
-    if (at := _date(text)) and (wait := max((at - clock).total_seconds() for clock in clocks)) > 0:
+    at = _date(text) or _date(LEAD.sub("", text, count=1))
+    if at and (wait := max((at - clock).total_seconds() for clock in clocks)) > 0:
         yield wait
 
 
 def _span(text: str) -> float | None:
     """Add up numbers with units, the largest unit first. A bare number is seconds, or what the word before it names."""
+    text = text.lower().removesuffix(" from now")
     lead = LEAD.match(text)
     at, total, last = (lead.end() if lead else 0), 0.0, math.inf
     bare = _unit(lead[1] if lead and lead[1] else "") or 1.0
@@ -84,7 +93,7 @@ def _unit(name: str) -> float | None:
 def _date(text: str) -> datetime | None:
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
-            at = read(text)
+            at = read(text.replace("/", "-"))
         except (ValueError, IndexError, TypeError, OverflowError):
             continue
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at
