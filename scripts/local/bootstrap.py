@@ -5,6 +5,7 @@ Prints the path of the environment's Python; everything else goes to standard er
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,8 +69,11 @@ def install(requirements: str) -> None:
 def reason(said: str) -> str:
     """Find the cause in pip's output."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    see = "see PIP_INDEX_URL, HTTPS_PROXY and the network"
     if any("NewConnectionError" in line or "connection broken" in line for line in lines):
-        return "the package index cannot be reached; see PIP_INDEX_URL, HTTPS_PROXY and the network"
+        return f"the package index cannot be reached; {see}"
+    if missing := re.search(r"requirement (\S+).*\(from versions: none\)", said):
+        return f"the package index has no {missing[1]}, or cannot be reached; {see}"
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["pip said nothing"])[-1]
 

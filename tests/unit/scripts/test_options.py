@@ -41,6 +41,13 @@ def test_the_output_of_pip_becomes_one_line() -> None:
     )
     assert "package index cannot be reached" in bootstrap.reason(unreachable)
     assert bootstrap.reason("ERROR: No matching distribution found for x") == "No matching distribution found for x"
+    no_version = "ERROR: Could not find a version that satisfies the requirement x==1.0 (from versions: {})\n"
+    not_found = "ERROR: No matching distribution found for x==1.0\n"
+    # An index that answers 503 looks to pip as one that has no such package.
+    assert bootstrap.reason(no_version.format("none") + not_found) == (
+        "the package index has no x==1.0, or cannot be reached; see PIP_INDEX_URL, HTTPS_PROXY and the network"
+    )
+    assert bootstrap.reason(no_version.format("0.1, 0.2") + not_found) == "No matching distribution found for x==1.0"
     assert bootstrap.reason("") == "pip said nothing"
 
 
