@@ -12,6 +12,7 @@ from rich.console import Console
 
 from app.errors import InvalidInput
 from app.utils.ages import read_time_or_age
+from app.utils.calendar_edges import to_zone
 
 console = Console()
 
@@ -46,7 +47,7 @@ def parse_time(text: str, now: datetime) -> datetime:
     at = read_time_or_age(text, now)
     if at is None:
         raise typer.BadParameter(f"{text!r} is neither an age such as 30d nor a time such as 2026-11-23")
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else to_zone(at, UTC)
 
 
 def read_text(file: Path) -> str:

@@ -57,7 +57,7 @@ def _network(entry: str) -> IPv4Network | IPv6Network | None:
 
 def _name(entry: str) -> tuple[str, int | None]:
     name, colon, port = entry.removeprefix("*").removeprefix(".").partition(":")
-    if not HOST.match(name) or (colon and not (port.isdigit() and 0 < int(port) < 65_536)):
+    if not HOST.match(name) or (colon and not (port.isdecimal() and len(port) < 6 and 0 < int(port) < 65_536)):
         raise ValueError(
             "must be hosts, domains and networks separated by commas: localhost,.example.com,10.0.0.0/8,fd00::/8"
         )

@@ -126,6 +126,8 @@ def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator
 def test_an_unreadable_span_is_refused(run: Run, simulator: Simulator) -> None:
     code, _, err = run("backfill", "--since", "91d")
     assert (code, "RETENTION_DAYS" in err) == (1, True)
+    code, _, err = run("backfill", "--since", "0001-01-01T00:00+09:00")
+    assert (code, "RETENTION_DAYS" in err) == (1, True)
     code, _, err = run("backfill", "--since", "yesterday")
     assert (code, "30d" in err) == (2, True)
     code, _, err = run("backfill", "--since", "1d", "--account", "AC" + "f" * 32)

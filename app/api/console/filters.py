@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from app.api.schemas.common import PageQuery
 from app.services.logs.search import NONE, WITH_NONE
 from app.services.paging import Page, Position, to_json
 from app.utils import validation_messages
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import rfc3339
 
 Query = TypeVar("Query", bound=BaseModel)
@@ -127,7 +128,7 @@ def _instant(value: str, zone: ZoneInfo) -> str:
         at = datetime.fromisoformat(value)
     except ValueError:
         return value
-    return rfc3339(at.replace(tzinfo=zone)) if at.tzinfo is None else value
+    return rfc3339(to_zone(at.replace(tzinfo=zone), UTC)) if at.tzinfo is None else value
 
 
 def _text(name: str, value: str, labels: Mapping[str, str], zone: ZoneInfo, now: datetime) -> str:

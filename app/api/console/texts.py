@@ -1,6 +1,6 @@
 """Times, durations, numbers and names as the console shows them, in the viewer's zone. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.enums import OTHER_VALUE
@@ -35,12 +35,12 @@ def local_field(at: datetime, zone: ZoneInfo) -> str:
 
 
 def read_local_field(text: str, zone: ZoneInfo) -> datetime | None:
-    """Read the value of a date and time field; None if it is no time."""
+    """Read the value of a date and time field, as UTC; None if it is no time."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return at.replace(tzinfo=zone) if at.tzinfo is None else at
+    return to_zone(at.replace(tzinfo=zone) if at.tzinfo is None else at, UTC)
 
 
 def duration(span: timedelta) -> str:

@@ -9,6 +9,7 @@ from app.enums import PatternType
 from app.services.rules import expressions
 from app.services.rules.rule import Rule
 from app.services.twilio import code_groups
+from app.utils.digits import read_digits
 
 SINGLE_AUTOMATON_BYTES = 32 << 20
 
@@ -51,10 +52,10 @@ def code_ranges(pattern_value: str) -> list[CodeRange]:
 
 
 def _code(digits: str) -> int:
-    digits = digits.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
+    code = read_digits(digits.strip())
+    if code is None:
         raise ValueError(NO_CODE)
-    return int(digits)
+    return code
 
 
 def re2_options(max_bytes: int = SINGLE_AUTOMATON_BYTES) -> re2.Options:

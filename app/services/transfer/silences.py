@@ -1,7 +1,7 @@
 """Silences in a document."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from app.services.rules import definition
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.transfer.context import TransferContext
 from app.services.transfer.document import slug_of
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
@@ -108,4 +109,4 @@ def _time(value: Any) -> datetime | None:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
         return None
-    return None if at.tzinfo is None else at
+    return None if at.tzinfo is None else to_zone(at, UTC)

@@ -12,6 +12,7 @@ import msgspec
 from app.enums import LogType
 from app.services.twilio.dates import parse_time
 from app.services.twilio.pages import prune_depth, repair_text
+from app.utils.digits import read_digits
 
 MESSAGE_SID, CALL_SID, ERROR_SID = (re.compile(f"{kind}[0-9A-Za-z]{{32}}") for kind in ("[SM]M", "CA", "NO"))
 MAX_STATUS_LENGTH = 64
@@ -165,8 +166,7 @@ def _text(value: object) -> str | None:
 
 
 def _int(value: object) -> int | None:
-    text = _text(value) or ""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+    return read_digits(_text(value) or "")
 
 
 def _time(text: str | None) -> str | None:

@@ -1,7 +1,6 @@
 """Reads Twilio's responses to a request: records, errors, and how long to wait before a retry. Pure but for chance."""
 
 import random
-import re
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +10,7 @@ from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioUnav
 from app.services.twilio.pages import prune_depth, repair_text
 from app.services.twilio.transport import Answer
 from app.utils import retry_after
+from app.utils.digits import read_digits
 
 FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
@@ -84,7 +84,6 @@ def error_of(answer: Answer, path: str, now: datetime) -> TwilioError:
 def _code(body: bytes) -> int | None:
     """Return the code of Twilio's JSON error; None if it has none."""
     try:
-        code = str(msgspec.json.decode(body, type=_Problem).code)
+        return read_digits(str(msgspec.json.decode(body, type=_Problem).code))
     except (msgspec.DecodeError, RecursionError):
         return None
-    return int(code) if re.fullmatch("[0-9]{1,9}", code) else None

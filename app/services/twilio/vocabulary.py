@@ -16,6 +16,7 @@ from app.services.twilio import error_codes
 from app.services.twilio.countries import NOWHERE
 from app.services.twilio.country_names import country_meant
 from app.services.twilio.statuses import CALL_RANKS, MESSAGE_RANKS
+from app.utils.digits import read_digits
 
 COUNTRIES = frozenset(region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions) - {NOWHERE}
 
@@ -132,8 +133,8 @@ def _currency(value: str, _log_types: Collection[str]) -> str | None:
 
 
 def _code(value: str, _log_types: Collection[str]) -> str | None:
-    known = not value.isdigit() or error_codes.any_known(int(value), int(value))
-    return None if known else "is not in Twilio's catalogue of error codes"
+    code = read_digits(value)
+    return None if code is None or error_codes.any_known(code, code) else "is not in Twilio's catalogue of error codes"
 
 
 def _country(value: str, _log_types: Collection[str]) -> str | None:

@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.console.access import ZONE_COOKIE
-from tests.integration.api.conftest import Api
+from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser
 
 FOR_EVER = "9999-12-31T23:59:59Z"
@@ -70,3 +70,27 @@ async def test_pages_show_spans_at_the_edges(browser: Browser, zone: str, span: 
     browser.cookies.set(ZONE_COOKIE, zone)
     for path in ("report", "logs", "alerts", "deliveries", "fraud"):
         assert (await browser.get(f"/{path}?{span}")).status_code in (200, 422), path
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("at", ["0001-01-01T00:00", "9999-12-31T23:59"])
+async def test_fields_take_or_refuse_times_at_the_edges(browser: Browser, api: Api, zone: str, at: str) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    browser.cookies.set(ZONE_COOKIE, zone)
+    for path in ("logs", "alerts", "report"):
+        assert (await browser.get(f"/{path}?since={at}", follow_redirects=True)).status_code in (200, 422), path
+    for hours in ("1", "ever"):
+        answer = await browser.submit("/silences", rule_id=rule["id"], hours=hours, **{"from": at})
+        assert answer.status_code in (303, 422), hours
+
+
+async def test_imported_times_at_the_edges_are_shown(browser: Browser, api: Api) -> None:
+    line = "{slug: a, starts_at: '0001-01-01T00:00:00+09:00', ends_at: '9999-12-31T23:59:59-09:00'}"
+    made = await api.post(
+        "/api/import", content=f"version: 1\nsilences: [{line}]", headers={"Content-Type": "application/yaml"}
+    )
+    assert made.status_code == 200, made.text
+    assert (await api.get("/api/silences")).status_code == 200
+    await browser.sign_in()
+    assert (await browser.get("/silences")).status_code == 200

@@ -560,3 +560,11 @@ async def test_the_audit_is_filtered_by_person_and_kind(browser: Browser, api: A
     assert 'href="/audit?by=Jonas_x"' in (await browser.get(f"/alerts/{alert}")).text
     await browser.sign_in(await api.key(Scope.READ))
     assert "/audit?by=" not in (await browser.get(f"/alerts/{alert}")).text
+
+
+@pytest.mark.parametrize("digits", ["²", "9" * 5000])
+async def test_digits_that_are_no_number_are_no_code(browser: Browser, digits: str) -> None:
+    await browser.sign_in()
+    assert (await browser.get("/error-codes", params={"after": digits})).status_code == 200
+    answer = await browser.submit("/silences", rule_id="every", field="error_code", value=digits, hours="1")
+    assert answer.status_code in (303, 422)

@@ -23,6 +23,7 @@ from app.services.logs.codes import count_codes, one_per_code
 from app.services.logs.search import LogFilter
 from app.services.twilio import code_groups, error_codes
 from app.utils.clock import cut_to_second, utc_now
+from app.utils.digits import read_digits
 
 router = make_router()
 PAGE_SIZE = 100
@@ -62,8 +63,7 @@ def list_error_codes(request: Request, viewer: SignedIn) -> Response:
         for each in error_codes.all_codes()
         if all(word in f"{each.code} {each.message} {each.family} {each.product or ''}".lower() for word in words)
     ]
-    after = request.query_params.get("after", "")
-    start = int(after) if after.isdigit() else 0
+    start = read_digits(request.query_params.get("after", "")) or 0
     shown = [each for each in found if each.code > start]
     more = link("/error-codes", q=wanted, after=shown[PAGE_SIZE - 1].code) if len(shown) > PAGE_SIZE else None
     context = {"section": "error-codes", "q": wanted, "codes": shown[:PAGE_SIZE], "total": len(found), "more": more}

@@ -26,7 +26,9 @@ from app.services.alerts.recurrence import Validity, is_active, next_start
 from app.services.rules.description import DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.words import NEW_VALUE_NAMES
+from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
+from app.utils.digits import read_digits
 from app.utils.quantities import counted
 from app.utils.zones import zone_names
 
@@ -176,7 +178,8 @@ def _read(form: Form, viewer: Viewer, now: datetime) -> tuple[UUID | None, dict[
     group: dict[str, Any] = {}
     field, value = form.get("field"), form.get("value")
     if field in GROUP_FIELDS and value:
-        group[field] = int(value) if field == "error_code" and value.isdigit() else value
+        code = read_digits(value) if field == "error_code" else None
+        group[field] = value if code is None else code
     hours = form.get("hours")
     length = _length(hours if hours in LENGTHS else "1")
     errors = []
@@ -189,7 +192,8 @@ def _read(form: Form, viewer: Viewer, now: datetime) -> tuple[UUID | None, dict[
         errors.append(FieldError("rule_id", "must be one of the rules, or every rule"))
     if errors or starts_at is None:
         raise InvalidInput(errors)
-    return rule_id, group, Validity(starts_at, None if length is None else starts_at + length, _repeat(form))
+    ends_at = None if length is None else shift(starts_at, length)
+    return rule_id, group, Validity(starts_at, ends_at, _repeat(form))
 
 
 def _repeat(form: Form) -> dict[str, Any] | None:
