@@ -192,14 +192,24 @@ def test_a_bundle_of_a_disabled_action_fails_and_can_be_retried(outbox: Outbox, 
     assert said(receiver) == ["alert.firing"]
 
 
-def test_a_bundle_outlives_an_edit_to_a_receiver_that_takes_no_digests(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_bundle_ends_and_becomes_no_digest_after_an_edit_to_a_receiver_that_takes_none(
+    outbox: Outbox, receiver: Receiver
+) -> None:
     action = bundling(outbox, receiver)
-    outbox.notify(outbox.alert())
-    outbox.notify(outbox.alert())
+    ids = [outbox.notify(outbox.alert())[0] for _ in range(2)]
     config = {"url": receiver.url, "format": "pagerduty", "routing_key": "a" * 32, "secret": None}
     change(outbox, action, config={name: value for name, value in config.items() if value}, bundle_seconds=0)
     outbox.deliver(seconds=60)
-    assert len(receiver.requests) == 2
+    assert (outbox.deliveries(type="alert.digest"), receiver.requests) == ([], []), "PagerDuty reads no other format"
+    for each in ids:
+        [attempt] = outbox.attempts(each)
+        assert attempt.error == "made for the format standard: the action's format was changed since"
+    change(outbox, action, config={"url": receiver.url})
+    for each in ids:
+        with session_scope() as session:
+            retry(session, each, outbox.clock())
+    outbox.deliver()
+    assert said(receiver) == ["alert.firing"] * 2
 
 
 def test_a_bundle_is_no_part_of_a_flood(outbox: Outbox, receiver: Receiver) -> None:
