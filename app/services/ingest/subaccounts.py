@@ -47,10 +47,10 @@ def refresh_due(settings: Settings, clock: Clock = utc_now, sleep: Callable[[flo
 def _refresh(account_id: int, runtime: Runtime) -> None:
     """Check one account and, if enabled, its subaccounts. Most API keys lack that permission; the account shows it."""
     error, clock = None, runtime.clock
+    with session_scope() as session:
+        account = session.get_one(Account, account_id)
+        sid, with_subaccounts, tried_at = account.sid, account.include_subaccounts, account.credentials_at
     try:
-        with session_scope() as session:
-            account = session.get_one(Account, account_id)
-            sid, with_subaccounts, tried_at = account.sid, account.include_subaccounts, account.credentials_at
         with open_with_budget(account_id, runtime, prefer_token=True) as reader:
             own = reader.account()
             records = list(reader.accounts()) if with_subaccounts else []
@@ -64,7 +64,9 @@ def _refresh(account_id: int, runtime: Runtime) -> None:
         error = f"status and subaccounts could not be read: {refused}"
         log.info("an account's own record could not be read", reason=refused.reason)
     with session_scope() as session:
-        session.execute(update(Account).where(Account.id == account_id).values(last_error=error))
+        # An answer to earlier credentials says nothing of those that have come since.
+        same = Account.credentials_at.is_not_distinct_from(tried_at)
+        session.execute(update(Account).where(Account.id == account_id, same).values(last_error=error))
 
 
 def _update_account(session: Session, sid: str, record: AccountRecord | None) -> None:

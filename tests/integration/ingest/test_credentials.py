@@ -1,5 +1,7 @@
 """Credentials that are wrong, corrected, rotated or lost: what is read with them, when, and what is said meanwhile."""
 
+from collections.abc import Callable
+
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import select
@@ -110,8 +112,10 @@ def edit(world: World, sid: str, **values: str) -> None:
         account_admin.edit(session, world.settings, account_admin.get(session, sid, lock=True), values, world.clock.now)
 
 
-def tick_and_edit_in_flight(world: World, sid: str, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    """Poll messages once, and change credentials after Twilio has judged the old ones, before its answer arrives."""
+def read_and_edit_in_flight(
+    world: World, sid: str, monkeypatch: pytest.MonkeyPatch, read: Callable[[], object], **values: str
+) -> None:
+    """Read, and change credentials after Twilio has judged the old ones, before its answer arrives."""
     answer = world.simulator.handle
 
     def answer_late(request: Request) -> Response:
@@ -123,8 +127,12 @@ def tick_and_edit_in_flight(world: World, sid: str, monkeypatch: pytest.MonkeyPa
 
     with monkeypatch.context() as patch:
         patch.setattr(world.simulator, "handle", answer_late)
-        world.tick(LogType.MESSAGE)
+        read()
     assert not values, "no request was in flight"
+
+
+def tick_and_edit_in_flight(world: World, sid: str, monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    read_and_edit_in_flight(world, sid, monkeypatch, lambda: world.tick(LogType.MESSAGE), **values)
 
 
 def stream_of(sid: str) -> Stream:
@@ -143,6 +151,20 @@ def test_a_refusal_in_flight_does_not_delay_the_corrected_token(world: World, mo
     assert (stream.failures, stream.last_error, stream.due_at) == (0, None, world.clock.now)
     world.tick(LogType.MESSAGE)
     assert sid in world.logs()
+
+
+def test_a_refused_check_in_flight_says_nothing_of_new_credentials(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = api_account(world, "f" * 32)
+    world.advance(minutes=1)
+
+    def check() -> None:
+        subaccounts.refresh_due(world.settings, world.clock, world.sleep)
+
+    read_and_edit_in_flight(world, account.sid, monkeypatch, check, auth_token=account.auth_token)
+    with session_scope() as session:
+        assert account_admin.get(session, account.sid).last_error is None
 
 
 def test_an_answer_in_flight_does_not_prove_new_credentials(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
