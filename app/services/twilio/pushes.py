@@ -19,6 +19,7 @@ MAX_STATUS_LENGTH = 64
 MESSAGE_EVENTS = ("com.twilio.messaging.message.", "com.twilio.messaging.inbound-message.")
 CALL_EVENTS = ("com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call.")
 ERROR_EVENT = "com.twilio.error-logs.error.logged"
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 CALL_STATUSES = {"initiated": "queued", "answered": "in-progress"}
 """Statuses that callbacks and the REST API name differently."""
 
@@ -65,6 +66,8 @@ def read_events(body: bytes) -> list[Push] | None:
     Events of other types and malformed events are skipped: otherwise Twilio would drop the valid ones with them.
     """
     decoded = _decode(body)
+    if decoded is None:
+        decoded = _decode_each(body)
     if not isinstance(decoded, (dict, list)):
         return None
     events = decoded if isinstance(decoded, list) else [decoded]
@@ -73,11 +76,18 @@ def read_events(body: bytes) -> list[Push] | None:
 
 def _decode(body: bytes) -> object:
     """Decode JSON. Invalid characters and excessive depth affect only their own values. None if it is not JSON."""
-    broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-    with suppress(*broken):
+    with suppress(*BROKEN):
         return msgspec.json.decode(body)
-    with suppress(*broken):
+    with suppress(*BROKEN):
         return msgspec.json.decode(prune_depth(repair_text(body)))
+    return None
+
+
+def _decode_each(body: bytes) -> list[object] | None:
+    """Decode the items of an array apart; None for an item that is no JSON to us, such as one with the number 1e999."""
+    with suppress(*BROKEN):
+        items = msgspec.json.decode(prune_depth(repair_text(body)), type=list[msgspec.Raw])
+        return [_decode(bytes(item)) for item in items]
     return None
 
 

@@ -55,6 +55,12 @@ def test_a_time_that_cannot_be_read_costs_only_itself(odd: str) -> None:
     assert (pushed.payload["status"], pushed.payload["at"]) == ("completed", None)
 
 
+@pytest.mark.parametrize("number", ["1e999", "1" * 5000])
+def test_a_number_that_cannot_be_read_costs_only_its_event(number: str) -> None:
+    body = json.dumps([sent(), sent(data={"odd": "?"}), sent()]).replace('"?"', number).encode()
+    assert [push.sid for push in pushes.read_events(body) or []] == [MESSAGE, MESSAGE]
+
+
 def test_bytes_that_are_no_text_cost_only_themselves() -> None:
     body = json.dumps([sent(), "?"]).encode().replace(b'"?"', b'"\xe9"')
     assert [push.sid for push in pushes.read_events(body) or []] == [MESSAGE]
@@ -63,6 +69,11 @@ def test_bytes_that_are_no_text_cost_only_themselves() -> None:
 @pytest.mark.parametrize("body", [b"", b"{", b"7", b"\xff", b"null", b"[" * 100_000])
 def test_a_body_that_is_neither_an_event_nor_an_array_has_no_events(body: bytes) -> None:
     assert pushes.read_events(body) is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"[1e999]"])
+def test_what_holds_no_event_that_is_known_is_accepted(body: bytes) -> None:
+    assert pushes.read_events(body) == []
 
 
 def test_half_a_surrogate_pair_loses_neither_code_nor_text() -> None:
