@@ -148,6 +148,8 @@ def _url_error(url: str) -> str | None:
     scheme, separator, rest = url.partition("://")
     if scheme.lower() in LOCAL_SCHEMES:
         return LOCAL
+    if scheme.lower() == "pagerduty":
+        return "opens an incident for each recovery, too: use an action of type webhook with the format pagerduty"
     if not separator or not rest or not scheme.isascii() or not scheme.isalnum():
         return "must be an Apprise URL, such as ntfys://topic"
     if len(url) > MAX_URL_LENGTH or not url.isprintable():

@@ -27,16 +27,6 @@ LOCAL_SCHEMES = frozenset(
 )
 """Services that act on this machine instead of sending a message."""
 LOCAL = "names a service that acts on this machine: only those that send a message elsewhere can be used"
-INCIDENT_SCHEMES = frozenset(
-    {"betterstack", "firehydrant", "goalert", "ilert", "incidentio", "jira", "opsgenie", "pagerduty", "pagertree"}
-    | {"signl4", "spike", "squadcast"}
-)
-"""Services for people on call. The library opens an incident for every message, or ends the one with the same title.
-Titles begin with the state of the alert, so that none would ever be ended."""
-INCIDENTS = (
-    "opens incidents that no recovery ends: use an action of type webhook, with the format pagerduty or a body that"
-    " contains alert.id and alert.status"
-)
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 MAX_CPU_SECONDS = 30
 STARTS_PROGRAMS = frozenset(
@@ -166,8 +156,6 @@ def _url_error(url: str, allowed: Sequence[Network], instantiate: Callable[[str]
     service = instantiate(url)
     if service is None:
         return "is not one that the Apprise library knows, or lacks a part"
-    if INCIDENT_SCHEMES & service.schemas() and getattr(service, "mode", None) != "logs":
-        return INCIDENTS
     if not service.verify_certificate:
         return "must not turn off the check of certificates"
     hosts = (str(getattr(service, name, None) or "").strip("[]") for name in ("host", "smtp_host"))

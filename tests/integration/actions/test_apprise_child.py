@@ -4,13 +4,12 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 
 from app.actions import apprise
 from app.actions.apprise import Apprise
-from app.actions.apprise_child import INCIDENTS, LOCAL, LOCAL_SCHEMES, check
+from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES, check
 from app.errors import InvalidInput
 from tests.integration.actions.conftest import Configure
 from tests.kits.waiting import PATIENCE_SECONDS
@@ -105,23 +104,6 @@ def test_every_service_of_the_library_that_needs_no_address_is_refused_by_its_sc
     local = set(run(LISTS))
     assert {"dbus", "syslog", "windows", "macosx", "gnome", "kde", "blink1"} <= local <= LOCAL_SCHEMES
     assert set(check([f"{scheme.upper()}://x" for scheme in local], [], _look_at_none)) == {LOCAL}
-
-
-TOKEN = "a" * 32
-OPEN_INCIDENTS = [
-    f"pagerduty://{TOKEN}@{TOKEN}", f"opsgenie://{UUID(int=7)}", f"jira://{UUID(int=7)}", f"spike://{TOKEN}",
-    f"https://api.spike.sh/v1/alerts/{TOKEN}", f"SIGNL4://{TOKEN}", f"signl4://{TOKEN}?action=map", "pagertree://int_aaaaaaa",
-    f"goalert://h.example/{UUID(int=7)}", f"goalerts://h.example/{UUID(int=7)}", f"ilert://{TOKEN}",
-    f"incidentio://{TOKEN}/{TOKEN}", f"squadcast://{TOKEN}", f"firehydrant://{TOKEN}", f"betterstack://{TOKEN}/a@h.example",
-]  # fmt: skip
-
-
-def test_services_whose_incidents_no_recovery_ends_are_refused(configure: Configure) -> None:
-    accepted = [f"betterstack://{TOKEN}@logs.example.com", f"victorops://{TOKEN}@{TOKEN}", "ntfys://topic"]
-    with pytest.raises(InvalidInput) as refused:
-        Apprise(configure()).check({"urls": [*OPEN_INCIDENTS, *accepted]})
-    assert [each.field for each in refused.value.errors] == [f"config.urls.{n}" for n in range(len(OPEN_INCIDENTS))]
-    assert {each.message for each in refused.value.errors} == {INCIDENTS}
 
 
 def _look_at_none(url: str) -> None:
