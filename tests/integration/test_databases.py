@@ -65,6 +65,19 @@ def test_every_test_finds_the_template_whatever_the_one_before_has_done(database
         assert describe(second) == fresh
 
 
+def test_a_database_that_is_lent_while_another_is_out_is_emptied_by_its_own_counts(databases: Databases) -> None:
+    change = "INSERT INTO accounts (sid, started_at) VALUES ('AC1', now())"
+    with databases.lend() as first:
+        run(first, change)
+        with databases.lend() as second:
+            fresh = describe(second)
+            run(second, change)
+    for _ in range(2):
+        with databases.lend() as again:
+            assert again in (first, second), "otherwise the test shows nothing"
+            assert describe(again) == fresh
+
+
 def test_a_process_left_by_an_earlier_test_cannot_connect(databases: Databases) -> None:
     with databases.lend() as first:
         left = psycopg2.connect(first)

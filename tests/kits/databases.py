@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
@@ -47,8 +48,20 @@ INSERTED = (
 """How many rows were ever inserted into each table; what an ended session did is in it."""
 
 
+@dataclass
+class _Database:
+    """A database that is lent, and how it was when it was last empty."""
+
+    name: str
+    state: tuple[Any, ...]
+    rows: dict[str, str]
+    """What the template's tables hold, as COPY writes it; those that are empty are left out."""
+    inserted: dict[str, int]
+    """How many rows were ever inserted into each table."""
+
+
 class Databases:
-    """Lends a database to one test at a time.
+    """Lends databases, each to one test or module at a time.
 
     If anything but the test itself is still connected to it in the end, it gets a new name, so that what a test left
     running cannot connect again.
@@ -57,72 +70,65 @@ class Databases:
     def __init__(self, postgres: Postgres, template: str, prefix: str = "test") -> None:
         self.postgres, self.template, self.prefix = postgres, template, prefix
         self._numbers = count(1)
-        self._idle: str | None = None
-        self._state: tuple[Any, ...] = ()
-        self._rows: dict[str, str] = {}
-        """What the template's tables hold, as COPY writes it; those that are empty are left out."""
-        self._inserted: dict[str, int] = {}
-        """The rows that were ever inserted into each table when it was last empty."""
+        self._idle: list[_Database] = []
 
     @contextmanager
     def lend(self) -> Iterator[str]:
         """Lend an empty database; what is lent is its address."""
-        name, self._idle = self._idle or self._create(), None
-        yield self.postgres.url(name)
-        self._idle = self._reset(name)
-        if self._idle is None:
+        database = self._idle.pop() if self._idle else self._create()
+        yield self.postgres.url(database.name)
+        if self._reset(database):
+            self._idle.append(database)
+        else:
             sessions.end()
-            self.postgres.drop_database(name)
+            self.postgres.drop_database(database.name)
 
     def _new_name(self) -> str:
         return f"{self.prefix}_{next(self._numbers)}"
 
-    def _create(self) -> str:
+    def _create(self) -> _Database:
         name = self._new_name()
         self.postgres.create_database(name, self.template)
         with self._connect(name) as connection, connection.cursor() as cursor:
-            self._state = _state(cursor)
-            self._inserted = _inserted(cursor)
-            copies = {table: _copy_out(cursor, table) for table in self._inserted}
-            self._rows = {table: rows for table, rows in copies.items() if rows}
-        return name
+            state, inserted = _state(cursor), _inserted(cursor)
+            copies = {table: _copy_out(cursor, table) for table in inserted}
+            return _Database(name, state, {table: rows for table, rows in copies.items() if rows}, inserted)
 
-    def _reset(self, name: str) -> str | None:
-        """Make a database as good as new, and return its name from now on; None where that cannot be."""
+    def _reset(self, database: _Database) -> bool:
+        """Make a database as good as new; false where that cannot be."""
         try:
-            with self._connect(name) as connection, connection.cursor() as cursor:
+            with self._connect(database.name) as connection, connection.cursor() as cursor:
                 cursor.execute(OTHERS, (sessions.pids(),))
                 others = cursor.fetchone()
         except psycopg2.OperationalError:
-            return None  # it accepts no connections
+            return False  # it accepts no connections
         if others:
-            name = self._rename(name)
-        return name if self._empty(name) else None
+            self._rename(database)
+        return self._empty(database)
 
-    def _rename(self, name: str) -> str:
+    def _rename(self, database: _Database) -> None:
         """End all sessions of a database and give it a new name."""
         sessions.end()
-        new_name = self._new_name()
+        old, database.name = database.name, self._new_name()
         with self.postgres.maintenance() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-            _wait_until_unused(cursor, name)
-            cursor.execute(f'ALTER DATABASE "{name}" RENAME TO "{new_name}"')
-        return new_name
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (old,))
+            _wait_until_unused(cursor, old)
+            cursor.execute(f'ALTER DATABASE "{old}" RENAME TO "{database.name}"')
 
-    def _empty(self, name: str) -> bool:
-        with self._connect(name) as connection, connection.cursor() as cursor:
-            if _state(cursor) != self._state:
+    def _empty(self, database: _Database) -> bool:
+        with self._connect(database.name) as connection, connection.cursor() as cursor:
+            if _state(cursor) != database.state:
                 return False
             inserted = _inserted(cursor)
             if sum(inserted.values()) > MAX_ROWS:
                 return False
-            written = {table for table, count in inserted.items() if count != self._inserted[table]}
+            written = {table for table, count in inserted.items() if count != database.inserted[table]}
             # Neither the order of foreign keys nor triggers matter where everything goes.
             cursor.execute("SET session_replication_role = replica")
-            cursor.execute("; ".join(f"DELETE FROM {table}" for table in sorted(written | self._rows.keys())))
-            for table, rows in self._rows.items():
+            cursor.execute("; ".join(f"DELETE FROM {table}" for table in sorted(written | database.rows.keys())))
+            for table, rows in database.rows.items():
                 cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(rows))
-            self._inserted = inserted
+            database.inserted = inserted
             cursor.execute("SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence")
             connection.commit()
             return True
