@@ -9,13 +9,14 @@ operator's accounts and rules, never from a log. Counters start at 0, so that th
 import json
 import os
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
-from sqlalchemy import text
-from sqlalchemy.orm import Session
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session, SessionTransaction
 
 from app.bulk import Unnest
 from app.enums import ActionType, AttemptOutcome, HoldReason, LogSource, LogType, Severity
@@ -145,21 +146,47 @@ def bound_text(value: float) -> str:
 
 
 _ADDED = Unnest("added", name="text", labels="text", value="float8")
+_ADD = text(
+    "INSERT INTO counters AS kept (name, labels, part, value)"
+    f" SELECT name, labels, :part, value FROM {_ADDED}"
+    " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
+)
+_PENDING = "counters"
+"""Where a session keeps the increments of its transaction, each with the savepoint in which it was counted."""
 
 
 def count(session: Session, increments: Mapping[Key, float]) -> None:
-    """Add to the counters in the caller's transaction.
+    """Add to the counters when the caller's transaction commits.
 
-    Rows are locked in the order of their keys, so that transactions cannot deadlock.
+    A transaction locks their rows last, all at once and in the order of their keys, so that they cause no deadlock.
     """
-    if not increments:
-        return
-    rows = sorted((name, json.dumps(dict(pairs), sort_keys=True), value) for (name, pairs), value in increments.items())
-    session.execute(
-        text(
-            "INSERT INTO counters AS kept (name, labels, part, value)"
-            f" SELECT name, labels, :part, value FROM {_ADDED}"
-            " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
-        ),
-        {"part": os.getpid() % COUNTER_SHARDS, **_ADDED.values(rows)},
-    )
+    if increments:
+        session.connection()  # begins the transaction, if nothing has
+        session.info.setdefault(_PENDING, []).append((session.get_nested_transaction(), increments))
+
+
+@event.listens_for(Session, "before_commit")
+def _write_pending(session: Session) -> None:
+    if _PENDING not in session.info or session.in_nested_transaction():
+        return  # SQLAlchemy reports the release of a savepoint as a commit, too
+    total: defaultdict[Key, float] = defaultdict(float)
+    for _, increments in session.info.pop(_PENDING):
+        for key, value in increments.items():
+            total[key] += value
+    rows = sorted((name, json.dumps(dict(pairs), sort_keys=True), value) for (name, pairs), value in total.items())
+    session.flush()
+    session.execute(_ADD, {"part": os.getpid() % COUNTER_SHARDS, **_ADDED.values(rows)})
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _drop_pending(session: Session, rolled_back: SessionTransaction) -> None:
+    """Drop what was counted in a transaction, or in a savepoint and those within it."""
+    if pending := session.info.pop(_PENDING, None):
+        kept = [each for each in pending if rolled_back.nested and not _is_within(each[0], rolled_back)]
+        session.info.update({_PENDING: kept} if kept else {})
+
+
+def _is_within(savepoint: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while savepoint is not None and savepoint is not outer:
+        savepoint = savepoint.parent
+    return savepoint is outer

@@ -52,7 +52,7 @@ def record_matches(session: Session, rule_ids: Sequence[UUID], cost_ms: float, n
 
 
 def count_matches(session: Session, rule_ids: Sequence[UUID]) -> None:
-    """Count matches for the metrics, after `record_errors`: who locks counters must not wait for rules."""
+    """Count matches for the metrics."""
     counts = Counter(rule_ids).items()
     metrics.count(session, {metrics.RULE_MATCHES.key(rule_id=str(rule_id)): count for rule_id, count in counts})
 

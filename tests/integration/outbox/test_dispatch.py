@@ -668,6 +668,7 @@ def test_deliveries_that_fail_without_an_attempt_are_counted_too(outbox: Outbox,
     outbox.notify(outbox.alert())
     with session_scope() as session:
         actions.patch(session, action, {"enabled": False}, get_settings(), outbox.clock())
+    with session_scope() as session:
         counted = session.execute(select(Counter.labels, Counter.value).where(Counter.name == DELIVERIES.name)).all()
     assert [(json.loads(labels), value) for labels, value in counted] == [
         ({"action_type": "webhook", "outcome": "failed"}, 1)
