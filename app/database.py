@@ -46,7 +46,10 @@ PARAMETERS: Mapping[str, Any] = {
 
 
 class AdvisoryLock(IntEnum):
-    """The keys of advisory locks: arbitrary, but no two are equal. A transaction releases its locks when it ends."""
+    """The keys of advisory locks: arbitrary, but no two are equal. A transaction releases its locks when it ends.
+
+    docs/adr/0017-one-order-of-locks.md says in which order they are taken.
+    """
 
     MIGRATION = 4_715_620_731
     """One process migrates; the others wait, then find nothing to do."""

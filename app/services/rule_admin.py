@@ -105,6 +105,16 @@ def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
     return rule
 
 
+def lock_all(session: Session) -> None:
+    """Lock the rule set and the open alerts of all rules until the transaction ends, for edits of several rules.
+
+    An edit notifies of alerts that it resolves. Whoever locks the next rule's alerts after that would lock them in
+    another order than everybody else.
+    """
+    rule_set.lock(session)
+    alert_rows.lock_open_of_rules(session)
+
+
 def installed_slugs(session: Session) -> dict[str, UUID]:
     """Return the rules that packs installed, by slug."""
     rows = session.execute(select(Rule.slug, Rule.id).where(Rule.slug.is_not(None)))

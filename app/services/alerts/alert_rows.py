@@ -75,6 +75,12 @@ def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str,
     return {alert.fingerprint: alert for alert in alerts}
 
 
+def lock_open_of_rules(session: Session) -> None:
+    """Lock the open alerts of all rules."""
+    query = select(Alert.id).where(Alert.rule_id.is_not(None), Alert.status != AlertStatus.RESOLVED)
+    session.execute(query.order_by(Alert.id).with_for_update())
+
+
 def end_suppression(session: Session, alerts: ColumnElement[bool]) -> None:
     """Let the groups of these alerts fire again: their condition was false after a manual resolve, or it was edited."""
     suppressed = Alert.suppressed_until_clear

@@ -102,9 +102,14 @@ def _compile(rules: Sequence[Rule], new_ids: Collection[UUID]) -> RuleSet:
     )
 
 
-def bump_version(session: Session) -> None:
-    """Wait for running evaluations, block new ones, and increment the version of the rule set."""
+def lock(session: Session) -> None:
+    """Wait for running evaluations, and block new ones."""
     session.execute(select(func.pg_advisory_xact_lock(AdvisoryLock.RULE_SET)))
+
+
+def bump_version(session: Session) -> None:
+    """Lock the rule set, and increment its version."""
+    lock(session)
     session.execute(
         text(
             "UPDATE rule_sets"

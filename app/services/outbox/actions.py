@@ -213,6 +213,13 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
     return action
 
 
+def lock_all(session: Session) -> None:
+    """Lock all actions and the creation of deliveries until the transaction ends, for edits of several."""
+    lock_notices(session)
+    query = select(Action).order_by(Action.id).with_for_update()
+    session.scalars(query, execution_options={"populate_existing": True}).all()
+
+
 def body_of(action: Action, config: JsonObject) -> JsonObject:
     """Return the fields of an action's body, in their order."""
     return {name: getattr(action, name) for name in ActionBody.model_fields} | {"config": config}

@@ -21,6 +21,12 @@ class Actions:
 
     name = "action"
 
+    def lock(self, context: TransferContext) -> None:
+        actions.lock_all(context.session)
+
+    def is_unchanged(self, context: TransferContext, item: Action, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
+        return False
+
     def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
         return list(entries)
 
@@ -53,7 +59,7 @@ class Actions:
 
     def update(self, context: TransferContext, item: Action, entry: JsonObject) -> Action:
         body = self._body(context, entry)
-        stored = config_or_empty(item, context.settings)
+        stored = config_or_empty(item, context.settings) if body.get("action_type") == item.action_type else {}
         if "secret" in stored and body["config"].get("secret") is None:
             # If a document leaves the secret to be generated, later imports must keep it.
             body["config"] = {**body["config"], "secret": stored["secret"]}

@@ -26,6 +26,15 @@ class ResourceKind(Protocol):
     def slug(self, item: Any) -> str:
         """Create a slug for an object that has none in a document yet."""
 
+    def lock(self, context: TransferContext) -> None:
+        """Lock what edits of these objects change, before the first one."""
+
+    def is_unchanged(self, context: TransferContext, item: Any, entry: JsonObject) -> bool:
+        """Return whether an entry describes an object as it is. False if only an edit can tell.
+
+        Raises: InvalidInput, with fields of the entry.
+        """
+
     def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
         """Return the slugs of entries in the order in which they are applied."""
 

@@ -9,6 +9,7 @@ from app.errors import FieldError
 from app.models import Rule
 from app.services import rule_admin, rule_checks
 from app.services.rules import definition
+from app.services.rules.definition import RuleDefinition
 from app.services.transfer.context import TransferContext
 from app.services.transfer.document import slug_of
 from app.utils.json_types import JsonObject
@@ -27,6 +28,13 @@ class Rules:
 
     def is_over(self, context: TransferContext, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
         return False
+
+    def lock(self, context: TransferContext) -> None:
+        rule_admin.lock_all(context.session)
+
+    def is_unchanged(self, context: TransferContext, item: Rule, entry: JsonObject) -> bool:
+        parsed = definition.parse_rule(definition.writable(self._body(context, entry)))
+        return self._shown(context, parsed) == self.show(context, item)
 
     def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
         """Order rules so that each comes after those that it depends on."""
@@ -48,8 +56,11 @@ class Rules:
         return list(ordered)
 
     def show(self, context: TransferContext, item: Rule) -> JsonObject:
-        shown = definition.as_json(definition.from_row(item))
-        shown["depends_on"] = [context.names.rule_slug(each) for each in item.depends_on]
+        return self._shown(context, definition.from_row(item))
+
+    def _shown(self, context: TransferContext, wanted: RuleDefinition) -> JsonObject:
+        shown = definition.as_json(wanted)
+        shown["depends_on"] = [context.names.rule_slug(each) for each in wanted.depends_on]
         return shown | {"filters": {name: values for name, values in shown["filters"].items() if values}}
 
     def audited(self, context: TransferContext, item: Rule) -> JsonObject:

@@ -68,6 +68,9 @@ def apply_document(
     errors: list[FieldError] = []
     planned: list[Planned] = []
     for run in runs:
+        if prune and run.omitted():
+            # Not when they are deleted: by then, locks are held that everybody else takes after these.
+            run.lock()
         for slug in run.kind.order(run.entries):
             try:
                 planned += run.apply(slug)
@@ -96,7 +99,7 @@ def _stored(context: TransferContext, kind: ResourceKind) -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class _KindImport:
     """The import of one kind."""
 
@@ -107,6 +110,13 @@ class _KindImport:
     entries: Mapping[str, JsonObject]
     """The document's entries, by slug."""
     request_id: str | None
+    _locked: bool = False
+
+    def lock(self) -> None:
+        """Lock what the changes of this kind lock, all at once: changes one by one could deadlock with others."""
+        if not self._locked:
+            self.kind.lock(self.context)
+            self._locked = True
 
     def apply(self, slug: str) -> list[Planned]:
         """Create or edit one object; nothing if it equals its entry."""
@@ -114,6 +124,9 @@ class _KindImport:
         if item is None and self.kind.is_over(self.context, entry):
             return []
         kind, context = self.kind, self.context
+        if item is not None and kind.is_unchanged(context, item, entry):
+            return self._applied(slug, item, None, None)
+        self.lock()
         before = None if item is None else kind.audited(context, item)
         with context.session.begin_nested() as step:
             made = kind.create(context, entry) if item is None else kind.update(context, item, entry)
@@ -122,10 +135,15 @@ class _KindImport:
                 # Nothing differs, so not even the time of the last edit may change.
                 step.rollback()
                 made = item
+        return self._applied(slug, made, before, after)
+
+    def _applied(self, slug: str, made: Any, before: JsonObject | None, after: JsonObject | None) -> list[Planned]:
+        """Register an object that is as its entry describes it, and what changed."""
+        context, kind = self.context, self.kind
         context.names.put(kind.name, slug, made.id)
-        self._manage(slug, made.id, references.used(entry.get("config")))
-        warnings = kind.warnings(context, made)
-        return self._planned("create" if item is None else "update", slug, made.id, before, after, warnings)
+        self._manage(slug, made.id, references.used(self.entries[slug].get("config")))
+        change, warnings = "create" if before is None else "update", kind.warnings(context, made)
+        return self._planned(change, slug, made.id, before, after, warnings)
 
     def locate(self, slug: str, errors: Sequence[FieldError]) -> list[FieldError]:
         """Prefix the errors of an entry with its path in the document."""
@@ -145,14 +163,15 @@ class _KindImport:
         tails = {name: item for name, item in self.stored.items() if name.endswith(f"-{item.id.hex[:8]}")}
         return next((item for name, item in tails.items() if slug.endswith(name[-9:])), None)
 
+    def omitted(self) -> list[ManagedEntry]:
+        """List the objects that an earlier import created and this document omits."""
+        managed = select(ManagedEntry).where(ManagedEntry.kind == self.kind.name).order_by(ManagedEntry.slug)
+        return [entry for entry in self.context.session.scalars(managed) if entry.slug not in self.entries]
+
     def prune(self) -> list[Planned]:
         """Delete objects that an earlier import created and this document omits."""
-        session, kind = self.context.session, self.kind.name
-        managed = session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind).order_by(ManagedEntry.slug))
-        planned = []
-        for entry in managed.all():
-            if entry.slug in self.entries:
-                continue
+        session, planned = self.context.session, []
+        for entry in self.omitted():
             if (item := self.stored.get(entry.slug)) is not None:
                 planned += self._delete(entry.slug, item)
             session.delete(entry)

@@ -333,3 +333,11 @@ async def test_a_silence_that_repeats_is_brought_and_exported(api: Api) -> None:
     assert await import_document(api, exported) == []
     answer = await api.post("/api/import", content=REPEATING.replace("Berlin", "Nowhere"), headers=YAML)
     assert answer.json()["errors"][0]["field"] == "silences.0.repeat.timezone"
+
+
+async def test_an_action_may_change_its_type(api: Api) -> None:
+    action = "version: 1\nactions:\n  - slug: ops\n    action_type: {}\n    config: {}\n"
+    await import_document(api, action.format("webhook", "{url: https://hooks.example.com/x}"))
+    await import_document(api, action.format("email", "{recipients: [ops@example.com]}"))
+    [stored] = (await api.get("/api/actions")).json()["items"]
+    assert (stored["action_type"], stored["config"]["recipients"]) == ("email", ["ops@example.com"])

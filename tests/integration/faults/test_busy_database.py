@@ -1,30 +1,39 @@
 """A database that is busy: transactions that lock in opposite order, a pool that is used up, lines lost at a COMMIT."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
+from uuid import UUID
 
 import httpx
 import psycopg2
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
 from app.bulk import update_rows
 from app.config import get_settings
 from app.database import AdvisoryLock, get_engine, session_scope, write_with_retry
+from app.enums import NotificationType
+from app.models import ManagedEntry
 from app.services import rule_admin
+from app.services.outbox import enqueue
+from app.services.outbox.notice import make_notice
+from app.services.transfer import transfer
 from app.utils import db_retry
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
 from tests.conftest import API_KEY
-from tests.integration.api.conftest import RULE, make_app
+from tests.factories import alert_row
+from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, make_app
 from tests.integration.api.serving import serving
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 KEY = {"X-API-Key": API_KEY}
 LOCK_SET = f"SELECT pg_advisory_xact_lock({AdvisoryLock.RULE_SET})"
+LOCK_NOTICES = f"SELECT pg_advisory_xact_lock({AdvisoryLock.NOTICES})"
 
 
 @pytest.fixture
@@ -98,6 +107,66 @@ def test_work_that_always_hits_conflicts_is_given_up(database: str, monkeypatch:
     with pytest.raises(DBAPIError):
         retry_on_conflict(work)
     assert len(tries) == 4
+
+
+ORDER_OF_LOCKS = (
+    ("the rule set", LOCK_SET, LOCK_SET),
+    ("alerts", "SELECT FROM alerts ORDER BY id LIMIT 1 FOR UPDATE", "SELECT FROM alerts ORDER BY id FOR UPDATE"),
+    ("notices", LOCK_NOTICES, LOCK_NOTICES),
+    (
+        "actions",
+        "SELECT FROM actions ORDER BY id LIMIT 1 FOR NO KEY UPDATE",
+        "SELECT FROM actions ORDER BY id FOR NO KEY UPDATE",
+    ),
+    ("deliveries", "SELECT FROM deliveries FOR UPDATE", "SELECT FROM deliveries FOR UPDATE"),
+    ("counters", "SELECT FROM counters FOR UPDATE", "SELECT FROM counters FOR UPDATE"),
+)
+"""What somebody locks, first one of it and then all of it. Nobody who holds one waits for an earlier one."""
+RULES_OF_DOCUMENT = ("edited", "dropped")
+
+
+def _import(rules: Sequence[str], actions: Mapping[str, object], **fields: object) -> None:
+    """Import rules, each with these fields, and actions by their slugs; prune others."""
+    document = {
+        "version": 1,
+        "rules": [RULE | {"slug": f"{slug}-rule"} | fields for slug in rules],
+        "actions": [{"slug": slug, **action} for slug, action in actions.items()],  # type: ignore[dict-item]
+    }
+    with session_scope() as session:
+        transfer.apply_document(session, json.dumps(document), get_settings(), "ann", utc_now(), prune=True)
+
+
+def _notify_of_alerts() -> list[str]:
+    """Open an alert of each rule, and notify all actions; return the slugs of the two to keep, the last id first."""
+    now = utc_now()
+    with session_scope() as session:
+        managed = {each.slug: each.object_id for each in session.scalars(select(ManagedEntry).order_by("object_id"))}
+        alerts = [
+            alert_row(now, id=UUID(int=number), rule_id=managed[f"{slug}-rule"], firing_notified_at=now)
+            for number, slug in ((1, "dropped"), (2, "edited"))
+        ]
+        session.add_all(alerts)
+        session.flush()
+        notices = [make_notice(NotificationType.FIRING, alert) for alert in alerts]
+        enqueue.enqueue(session, notices, get_settings(), now)
+    return [slug for slug in reversed(managed) if slug in ("first", "second")]
+
+
+@pytest.mark.parametrize("rules", [{"pattern_value": "30004"}, {}], ids=["edits a rule", "only deletes a rule"])
+@pytest.mark.parametrize("held", range(len(ORDER_OF_LOCKS) - 1), ids=[name for name, _, _ in ORDER_OF_LOCKS[:-1]])
+def test_an_import_locks_in_the_order_of_everybody_else(database: str, held: int, rules: dict[str, str]) -> None:
+    _import(RULES_OF_DOCUMENT, {"first": WEBHOOK, "second": WEBHOOK, "dropped": WEBHOOK})
+    last_first = _notify_of_alerts()
+    later = "; ".join(everything for _, _, everything in ORDER_OF_LOCKS[held:])
+
+    def change_everything() -> None:
+        _import(["edited"], dict.fromkeys(last_first, EMAIL), **rules)
+
+    _entangle(database, change_everything, ORDER_OF_LOCKS[held][1], later)
+    with session_scope() as session:
+        resolved = session.scalar(text("SELECT count(*) FROM alerts WHERE status = 'resolved'"))
+        assert resolved == (2 if rules else 1)
+        assert session.scalar(text("SELECT count(*) FROM actions")) == 2
 
 
 def test_a_pool_that_is_used_up_refuses_and_recovers(database: str) -> None:
