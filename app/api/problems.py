@@ -17,11 +17,12 @@ from starlette.routing import Match
 
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
 from app.utils import database_errors, validation_messages
-from app.utils.db_retry import is_transient
+from app.utils.db_retry import is_contended, is_transient
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 TYPE_PREFIX = "urn:giftpulse:problem:"
+CONTENDED = "Another change holds what this one needs. Nothing was changed; try again in a few seconds."
 DATABASE_UNAVAILABLE = "The database is unavailable. Nothing was changed; try again in a few seconds."
 INTERNAL_ERROR = "Internal error. Nothing was changed; the server's log has details under this request id."
 
@@ -170,11 +171,19 @@ def _twilio(_request: Request, error: Exception) -> Response:
     return problem(502, f"The request to Twilio failed: {error}.")
 
 
+def why_unavailable(error: Exception) -> str:
+    """Return the sentence for a request that the database could not serve now, and log the reason."""
+    if is_contended(error):
+        log.warning("another change holds what a request needs", error=type(error).__name__)
+        return CONTENDED
+    log.warning("the database does not answer", error=type(error).__name__)
+    return DATABASE_UNAVAILABLE
+
+
 def _database(_request: Request, error: Exception) -> Response:
     """Return 503 if the database is unavailable or busy. Otherwise a value passed all checks, or there was a race."""
     if is_transient(error):
-        log.warning("the database does not answer", error=type(error).__name__)
-        return problem(503, DATABASE_UNAVAILABLE, headers={"Retry-After": "5"})
+        return problem(503, why_unavailable(error), headers={"Retry-After": "5"})
     if isinstance(error, DataError):
         return invalid([FieldError("body", "contains a value that cannot be stored")])
     if isinstance(error, IntegrityError):

@@ -15,6 +15,8 @@ PACKAGE = Path(__file__).parent.parent
 NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
 OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
 READ_ONLY = "the database is read-only: point DATABASE_URL at the primary, with a role that may write"
+CONTENDED = "another change holds what this one needs: try again when it is done"
+TOO_SLOW = "the database took too long for a statement: see its load and its own log"
 REFUSED = "the database refuses what GiftPulse needs: {}; docs/operations.md lists the privileges"
 MISSING = {"42P01", "42703", "42883", "3F000"}
 """Missing tables, columns, functions and schemas."""
@@ -37,6 +39,10 @@ def explain(error: Exception) -> str:
         return REFUSED.format(_message(found))
     if code == "25006":
         return READ_ONLY
+    if code in ("55P03", "40P01", "40001"):
+        return CONTENDED
+    if code == "57014":
+        return TOO_SLOW
     if code in MISSING:
         return OTHER_SCHEMA
     if code is not None and code[:2] not in ("08", "57"):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import structlog
-from psycopg2.errorcodes import DEADLOCK_DETECTED, SERIALIZATION_FAILURE
+from psycopg2.errorcodes import DEADLOCK_DETECTED, LOCK_NOT_AVAILABLE, SERIALIZATION_FAILURE
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -28,8 +28,16 @@ def is_transient(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Return whether PostgreSQL aborted the transaction because of a conflict: it can be retried immediately."""
-    codes = (DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
-    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) in codes
+    return _code(error) in (DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
+
+
+def is_contended(error: BaseException) -> bool:
+    """Return whether other transactions were in the way, by a conflict or a lock. The database works."""
+    return is_conflict(error) or _code(error) == LOCK_NOT_AVAILABLE
+
+
+def _code(error: BaseException) -> str | None:
+    return getattr(error.orig, "pgcode", None) if isinstance(error, DBAPIError) else None
 
 
 def retry_on_conflict(work: Callable[[], T]) -> T:

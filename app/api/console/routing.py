@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from app.api.console import deleted, kept_form
 from app.api.console.access import EarlierSession, SignInNeeded, Viewer, check_origin, find_viewer, read_form
 from app.api.console.rendering import render
-from app.api.problems import DATABASE_UNAVAILABLE, INTERNAL_ERROR, Refused, internal_error, sentence
+from app.api.problems import INTERNAL_ERROR, Refused, internal_error, sentence, why_unavailable
 from app.errors import Conflict, InvalidInput, NotFound, TwilioError
 from app.utils.db_retry import is_transient
 
@@ -30,13 +30,11 @@ TITLES = {
     429: "Too many requests",
     500: "That did not work",
     502: "Twilio refused it or failed",
-    503: "The database does not answer",
+    503: "That is not possible at the moment",
 }
 
 FRAME_PAGE = "/more"
 """Page from which the frame around an error refreshes itself: its own address only repeats the error."""
-
-log = structlog.get_logger()
 
 
 class PageRoute(APIRoute):
@@ -98,8 +96,7 @@ def _explain(error: Exception) -> tuple[int, str]:
         case TwilioError():
             return 502, f"The request to Twilio failed: {error}."
         case DBAPIError() | PoolTimeout() if is_transient(error):
-            log.warning("the database does not answer", error=type(error).__name__)
-            return 503, DATABASE_UNAVAILABLE
+            return 503, why_unavailable(error)
         case _:
             internal_error(error)
             return 500, INTERNAL_ERROR

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,22 +12,26 @@ import httpx
 import psycopg2
 import pytest
 from sqlalchemy import select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+from structlog.testing import capture_logs
 
 from app.bulk import update_rows
 from app.config import get_settings
-from app.database import AdvisoryLock, get_engine, session_scope, write_with_retry
+from app.database import LIMITS, AdvisoryLock, get_engine, session_scope, write_with_retry
 from app.enums import NotificationType
 from app.models import ManagedEntry
 from app.services import rule_admin
+from app.services.evaluation import rule_set
 from app.services.outbox import enqueue
 from app.services.outbox.notice import make_notice
 from app.services.transfer import transfer
-from app.utils import db_retry
+from app.tasks import jobs, outage, slots
+from app.utils import database_errors, db_retry
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, forget
 from tests.factories import alert_row
+from tests.feeding import Feed, log
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, make_app
 from tests.integration.api.serving import serving
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
@@ -107,6 +112,63 @@ def test_work_that_always_hits_conflicts_is_given_up(database: str, monkeypatch:
     with pytest.raises(DBAPIError):
         retry_on_conflict(work)
     assert len(tries) == 4
+
+
+@pytest.fixture
+def impatient(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody wait for a lock for long."""
+    monkeypatch.setattr("app.database.LIMITS", {**LIMITS, "lock_timeout": "100ms"})
+    forget()
+
+
+def test_a_task_that_waits_too_long_for_a_rule_says_so_once_and_is_tried_again(impatient: None, rule: str) -> None:
+    from app.tasks.celery_app import celery_app  # reads the settings at its import
+
+    slots.prepare()
+    outage._reported_at[:] = bytes(16)
+    now = utc_now()
+    feed = Feed(now - timedelta(hours=1))
+    feed.store([log(1, now)], now)
+    evaluate = celery_app.tasks[jobs.evaluate.name]
+    with session_scope() as other, capture_logs() as lines:
+        rule_set.lock_rules(other, [UUID(rule)])
+        evaluate()
+        evaluate()
+    [line] = lines
+    assert (line["event"], line["log_level"]) == ("another change holds what this task needs", "warning")
+    assert (line["sqlstate"], line["retried"]) == ("55P03", "at the next tick")
+    assert "rule_set.py" in line["where"]
+    evaluate()
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM alerts")) == 1
+
+
+def test_contention_hides_no_outage() -> None:
+    slots.prepare()
+    outage._reported_at[:] = bytes(16)
+    contention = OperationalError("", None, type("Error", (Exception,), {"pgcode": "55P03"})())
+    with capture_logs() as lines:
+        outage.report(contention)
+        outage.report(OperationalError("", None, Exception("gone")))
+    assert [line["log_level"] for line in lines] == ["warning", "error"]
+
+
+def test_a_person_who_waits_too_long_for_a_rule_is_told_so(impatient: None, rule: str) -> None:
+    with serving(make_app()) as address, session_scope() as other:
+        other.execute(text(LOCK_SET))
+        answer = httpx.patch(f"{address}/api/rules/{rule}", json={"name": "O"}, headers=KEY, timeout=PATIENCE_SECONDS)
+    assert answer.status_code == 503
+    assert "Another change holds what this one needs" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [("55P03", database_errors.CONTENDED), ("40P01", database_errors.CONTENDED), ("57014", database_errors.TOO_SLOW)],
+)
+def test_a_wait_is_not_explained_as_an_outage(database: str, state: str, said: str) -> None:
+    with session_scope() as session, pytest.raises(DBAPIError) as raised:
+        session.execute(text(f"DO $$BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{state}'; END$$"))
+    assert database_errors.explain(raised.value) == said
 
 
 ORDER_OF_LOCKS = (

@@ -16,7 +16,7 @@ AWAY = OperationalError("SELECT 1", None, Exception("gone"))
 @pytest.fixture(autouse=True)
 def not_reported() -> None:
     slots.prepare()
-    outage._reported_at[:] = struct.pack("d", 0.0)
+    outage._reported_at[:] = struct.pack("dd", 0.0, 0.0)
 
 
 def test_only_the_first_process_reports_within_a_minute() -> None:
