@@ -26,12 +26,14 @@ def mask_number(number: str) -> str:
     return number[:kept] + HIDDEN + number[-4:] if len(number) >= kept + 6 else number[:2] + HIDDEN + number[-2:]
 
 
-def mask_numbers(value: Any) -> Any:
+def mask_numbers(value: Any, about: Any = None) -> Any:
     """Mask the phone numbers in every text of a JSON value, except in SIDs and ids.
 
     Digits without a plus can be anything: of these, only the value's own `from` and `to` are masked.
+
+    Args:    about: what the value is about: its `from` and `to` count as the value's own.
     """
-    return _mask(value, own_pattern(_own_numbers(value)))
+    return _mask(value, own_pattern(_own_numbers([value, about])))
 
 
 def _mask(value: Any, own: re.Pattern[str] | None) -> Any:

@@ -54,12 +54,13 @@ class NotificationBuilder:
         rule = self._rules.get(notice.rule_id) if notice.rule_id else None
         code = describe(notice.shown["error"]["code"]) if notice.shown["error"] else None
         condition = read_condition(rule["condition"]) if rule else None
-        logs = self._logs.get(notice.alert_id, [])
+        about = self._about(notice)
+        logs = [_masked(each, self._settings) for each in self._logs.get(notice.alert_id, [])]
         finding = self._findings.get(notice.alert_id)
         return Notification(
             type=notice.type,
             timestamp=self._now,
-            alert=_masked(notice.shown | {"finding": finding.sentence if finding else None}, self._settings),
+            alert=_masked(notice.shown | {"finding": finding.sentence if finding else None}, self._settings, about),
             rule=rule,
             logs=logs,
             base_url=self._settings.public_base_url,
@@ -76,7 +77,11 @@ class NotificationBuilder:
     def finding_label(self, notice: Notice) -> str | None:
         """Return the finding about the alert's logs in a few words; None if there is none."""
         finding = self._findings.get(notice.alert_id)
-        return str(_masked(finding.label, self._settings)) if finding else None
+        return str(_masked(finding.label, self._settings, self._about(notice))) if finding else None
+
+    def _about(self, notice: Notice) -> list[JsonObject]:
+        """Return what has the own numbers of a notification: the alert, and its newest logs."""
+        return [notice.shown, *self._logs.get(notice.alert_id, [])]
 
 
 def comparable(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
@@ -110,7 +115,7 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
         shown = log_json(row)
         if not settings.store_message_bodies and shown["log_type"] == "message":
             shown["text"] = None
-        found[row.alert_id].append(_masked(shown, settings))
+        found[row.alert_id].append(shown)
     return found
 
 
@@ -122,7 +127,10 @@ def _accounts(notices: Sequence[Notice], spreads: Mapping[UUID, Spread]) -> set[
     return {sid for sid in named if isinstance(sid, str)} | {sid for each in spreads.values() for sid in each.accounts}
 
 
-def _masked(shown: Any, settings: Settings) -> Any:
-    """Turn the shown values into plain JSON, with masked numbers if the settings ask for that."""
+def _masked(shown: Any, settings: Settings, about: Any = None) -> Any:
+    """Turn the shown values into plain JSON, with masked numbers if the settings ask for that.
+
+    Args:    about: as for `mask_numbers`.
+    """
     plain = orjson.loads(orjson.dumps(shown))
-    return mask_numbers(plain) if settings.mask_numbers else plain
+    return mask_numbers(plain, about) if settings.mask_numbers else plain

@@ -216,6 +216,23 @@ def test_numbers_in_a_finding_are_masked_where_they_are_in_notifications(
     assert body["data"]["alert"]["finding"] == "100% of them came from +1415•••0199, but none of the others."
 
 
+def test_the_logs_own_numbers_in_a_finding_are_masked_without_their_plus_too(
+    feed: Feed, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("MASK_NUMBERS", "true")
+    forget()
+    make_rule()
+    make_action()
+    make_action(bundle_seconds=60)
+    incident(feed, logs(40, 1, from_="client:ann_14155550199"), logs(40, 100, **GOOD))
+    with session_scope() as session:
+        items = [each.bundle_item for each in session.scalars(select(Delivery)) if each.bundle_item]
+        assert [item["finding"] for item in items if item["finding"]] == ["from client:ann_1415•••0199"]
+        stored = orjson.dumps([each.content for each in session.scalars(select(Delivery))]).decode()
+    assert "100% of them came from client:ann_1415•••0199, but" in stored
+    assert "14155550199" not in stored
+
+
 def test_erased_texts_are_in_no_notification(feed: Feed, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("STORE_MESSAGE_BODIES", "false")
     forget()

@@ -177,6 +177,12 @@ def test_a_sender_that_is_no_phone_number_stays() -> None:
     assert mask_numbers(log) == log
 
 
+def test_own_numbers_may_be_those_of_other_values() -> None:
+    finding, others = "text begins with “call 14155550199”", [{"from": "+14155550199"}, {"to": ["+447700900123"]}]
+    assert mask_numbers(finding) == finding
+    assert mask_numbers(finding, others) == "text begins with “call 1415•••0199”"
+
+
 @pytest.mark.parametrize(
     ("sender", "shown"),
     [
