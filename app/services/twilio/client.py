@@ -16,7 +16,14 @@ from app.errors import TwilioRateLimited, TwilioRefused, TwilioTimeout, TwilioUn
 from app.services.twilio.dates import parse_time
 from app.services.twilio.list_filters import alert_filters, day_filters
 from app.services.twilio.pages import Page, follow, read_page
-from app.services.twilio.responses import AccountRecord, error_of, parse_account, parse_record, retry_delay
+from app.services.twilio.responses import (
+    AccountRecord,
+    error_of,
+    parse_account,
+    parse_record,
+    parse_resource,
+    retry_delay,
+)
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils.clock import Clock, utc_now
 from app.utils.proxies import DIRECT, Proxy
@@ -137,7 +144,7 @@ class TwilioReader:
     def list_resources(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
         """List configured resources (numbers, services, sinks, subscriptions) in Twilio's form."""
         for page in self._pages(base_url, path, key, {}):
-            yield from (msgspec.json.decode(record, type=dict[str, Any]) for record in page.records)
+            yield from (parse_resource(record) for record in page.records)
 
     def change(self, method: str, address: str, form: dict[str, object] | None) -> dict[str, Any]:
         """Create, change or delete a resource. Never retried: the request may have taken effect.
@@ -147,7 +154,7 @@ class TwilioReader:
         answer = self._send(method, address, data=form)
         if not 200 <= answer.status_code < 300:
             raise error_of(answer, httpx.URL(address).path, self._clock())
-        return msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.body else {}
+        return parse_resource(answer.body) if answer.body else {}
 
     @property
     def api_url(self) -> str:

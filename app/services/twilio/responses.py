@@ -2,7 +2,7 @@
 
 import random
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,6 +14,8 @@ from app.utils.digits import read_digits
 
 FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
+
+T = TypeVar("T")
 
 
 class AccountRecord(msgspec.Struct):
@@ -51,10 +53,19 @@ def parse_record(body: bytes) -> msgspec.Raw:
 
 
 def parse_account(record: msgspec.Raw) -> AccountRecord:
+    return _parse(record, AccountRecord, "an account")
+
+
+def parse_resource(record: msgspec.Raw | bytes) -> dict[str, Any]:
+    """Read a configured resource in Twilio's form."""
+    return _parse(record, dict[str, Any], "a resource")
+
+
+def _parse(record: msgspec.Raw | bytes, shape: type[T], what: str) -> T:
     try:
-        return msgspec.json.decode(prune_depth(repair_text(bytes(record))), type=AccountRecord)
-    except msgspec.DecodeError:
-        raise TwilioUnavailable("Twilio's record of an account cannot be read") from None
+        return msgspec.json.decode(prune_depth(repair_text(bytes(record))), type=shape)
+    except (msgspec.DecodeError, RecursionError):
+        raise TwilioUnavailable(f"Twilio's record of {what} cannot be read") from None
 
 
 def retry_delay(error: TwilioError, attempt: int) -> float:

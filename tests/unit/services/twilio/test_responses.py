@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from app.errors import TwilioRefused, TwilioUnavailable
+from app.services.twilio.client import TwilioReader
 from app.services.twilio.responses import error_of, parse_account
 from app.services.twilio.transport import Answer
 
@@ -27,6 +28,20 @@ def test_an_odd_name_of_an_account_costs_only_itself(name: str, read_as: str | N
 def test_a_record_that_names_no_account_is_read_again(record: bytes) -> None:
     with pytest.raises(TwilioUnavailable):
         parse_account(msgspec.Raw(record))
+
+
+RESOURCE = b'{"sid": "MG1", "friendly_name": "Caf\xe9 \\ud800", "deep": ' + b"[" * 100 + b"]" * 100 + b"}"
+
+
+def test_an_odd_text_of_a_resource_costs_only_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = b'{"services": [' + RESOURCE + b', {"sid": "MG2"}], "meta": {"next_page_url": null}}'
+    with TwilioReader("AC1", "AC1", "token", "https://twilio.invalid", "https://twilio.invalid") as reader:
+        monkeypatch.setattr(reader, "_send", lambda *_, **__: Answer(200, listing, httpx.Headers()))
+        first, second = reader.list_resources(reader.messaging_url, "/v1/Services", "services")
+        monkeypatch.setattr(reader, "_send", lambda *_, **__: Answer(201, RESOURCE, httpx.Headers()))
+        created = reader.change("POST", f"{reader.messaging_url}/v1/Services", {})
+    assert (first["sid"], first["friendly_name"], second) == ("MG1", "Caf\ufffd \ufffd", {"sid": "MG2"})
+    assert created["friendly_name"] == "Caf\ufffd \ufffd"
 
 
 @pytest.mark.parametrize(
