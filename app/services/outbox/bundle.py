@@ -94,10 +94,10 @@ def release_due(session: Session, settings: Settings, withheld: Withheld, now: d
     if not due:
         return 0
     actions = select(Action).where(Action.id.in_(due)).with_for_update(skip_locked=True, key_share=True)
-    return sum(_release(session, action, settings, withheld, now) for action in session.scalars(actions).all())
+    return sum(_release_of(session, action, settings, withheld, now) for action in session.scalars(actions).all())
 
 
-def _release(session: Session, action: Action, settings: Settings, withheld: Withheld, now: datetime) -> int:
+def _release_of(session: Session, action: Action, settings: Settings, withheld: Withheld, now: datetime) -> int:
     """Release the bundles of one action, whose row is locked."""
     query = select(Delivery).where(Delivery.action_id == action.id, _WAITS, Delivery.bundle_until <= now)
     due = session.scalars(query.order_by(Delivery.number).with_for_update()).all()

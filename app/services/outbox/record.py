@@ -66,7 +66,7 @@ def record(
                 "an attempt ended after its lease; its outcome stays unknown", delivery_id=str(claim.delivery.id)
             )
         elif result.outcome == AttemptOutcome.STARTED:
-            _release(session, claim)
+            _release_claim(session, claim)
         else:
             ours.append((claim, result))
     _write_attempts(session, ours)
@@ -107,7 +107,7 @@ def _lock_deliveries(session: Session, ids: Sequence[UUID]) -> dict[UUID, UUID |
     return {row[0]: row[1] for row in session.execute(query.with_for_update())}
 
 
-def _release(session: Session, claim: Claim) -> None:
+def _release_claim(session: Session, claim: Claim) -> None:
     """Release an unused claim and delete its attempt."""
     session.execute(delete(Attempt).where(Attempt.delivery_id == claim.delivery.id, Attempt.token == claim.token))
     session.execute(
