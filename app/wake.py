@@ -20,6 +20,8 @@ BROKER_TIMEOUTS = {
     "global_keyprefix": "giftpulse:",
 }
 
+NO_SUCH_DATABASE = "REDIS_URL names a database that the server does not have: end it with a lower number, such as /0"
+
 log = structlog.get_logger()
 
 
@@ -53,6 +55,25 @@ def broker_fault() -> Exception | None:
     except Exception as error:  # noqa: BLE001 - every underlying library has its own errors
         return error
     return None
+
+
+def explain(fault: Exception) -> str:
+    """Explain in one sentence why the broker cannot be used."""
+    if _has_no_such_database(fault):
+        return NO_SUCH_DATABASE
+    return "the broker does not answer: see REDIS_URL, and whether the server runs"
+
+
+def warn_of_missing_database() -> None:
+    """Log that the server lacks the database of `REDIS_URL`. Celery's own lines do not name the setting."""
+    if (fault := broker_fault()) is not None and _has_no_such_database(fault):
+        log.error(NO_SUCH_DATABASE)
+
+
+def _has_no_such_database(fault: BaseException | None) -> bool:
+    while fault is not None and "DB index" not in str(fault):
+        fault = fault.__cause__ or fault.__context__
+    return fault is not None
 
 
 class _WakeQueue:

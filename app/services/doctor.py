@@ -129,7 +129,7 @@ def _broker() -> Finding:
         return Finding("ok", "broker", "it answers")
     if is_untrusted(fault):
         return Finding("wrong", "broker", f"it cannot be used: {NOT_TRUSTED}")
-    return Finding("wrong", "broker", "it does not answer: see REDIS_URL, and whether the server runs")
+    return Finding("wrong", "broker", wake.explain(fault).replace("the broker ", "it ", 1))
 
 
 def _workers(settings: Settings, now: datetime) -> Finding:

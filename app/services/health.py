@@ -113,9 +113,9 @@ def _unknown(database: Check, broker: Check) -> Health:
 
 
 def _broker() -> Check:
-    if wake.broker_answers():
+    if (fault := wake.broker_fault()) is None:
         return Check("ok", "answers")
-    return Check("degraded", "the broker does not answer: see REDIS_URL; what is due waits in the database")
+    return Check("degraded", f"{wake.explain(fault)}; what is due waits in the database")
 
 
 def _polling(session: Session, settings: Settings, now: datetime) -> Check:

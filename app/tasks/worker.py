@@ -33,7 +33,7 @@ log = structlog.get_logger()
 
 
 def prepare(processes: int) -> None:
-    """Load what the worker's processes share, check `SECRET_KEY`, and retry failing streams.
+    """Load what the worker's processes share, check `SECRET_KEY` and `REDIS_URL`, and retry failing streams.
 
     Raises: ConfigError if it decrypts no stored secret: deliveries would fail for good.
     """
@@ -46,6 +46,7 @@ def prepare(processes: int) -> None:
     wake.load()
     with contextlib.suppress(OSError):  # not on Linux
         billiard.util.get_pdeathsig()  # each child calls it, and would load a C parser for it
+    wake.warn_of_missing_database()
     try:
         with session_scope() as session:
             secrets.check_keys(session, get_settings().secret_keys)
