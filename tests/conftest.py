@@ -59,6 +59,8 @@ ENVIRONMENT = {
     "LOG_FORMAT": "console",
 }
 """Nothing listens at these addresses: a test that needs a server asks for its fixture."""
+SETTINGS = {form for name in Settings.model_fields for form in (name, name.upper(), f"{name.upper()}_FILE")}
+"""The variables in which the product looks for its settings."""
 
 product_environment.LOCAL_FOLDER = Path("/nonexistent")  # nor is what runs beside it
 Settings.env_file = None  # a developer's own `.env` is no part of a test
@@ -109,9 +111,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
 
     A test that sets a variable through this fixture calls `forget()` after it.
     """
-    for name in Settings.model_fields:
-        for variable in (name, name.upper(), f"{name.upper()}_FILE"):
-            monkeypatch.delenv(variable, raising=False)
+    for variable in SETTINGS & os.environ.keys():
+        monkeypatch.delenv(variable)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     forget()

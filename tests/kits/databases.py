@@ -1,15 +1,14 @@
 """An empty database for each test: it is emptied and lent again, which costs far less than a copy of the template."""
 
-import io
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812  # a class whose name is in lower case
-from psycopg2.extensions import cursor as Cursor  # noqa: N812  # likewise
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class whose name is in lower case
 from psycopg2.extensions import parse_dsn
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -21,31 +20,40 @@ from tests.kits.waiting import wait_until
 
 MAX_ROWS = 100_000
 """A database into which more were ever inserted is replaced: deleted rows still take space in its files."""
+MOMENTS = 20
+"""How often a database is looked at, a millisecond apart, before what is connected to it counts as left over."""
 OTHERS = (
-    "SELECT true FROM pg_stat_activity"
-    " WHERE datname = current_database() AND pid <> ALL (pg_backend_pid() || %s::integer[]) LIMIT 1"
+    "SELECT true FROM pg_database, pg_stat_get_backend_idset() AS session"
+    " WHERE datname = current_database() AND pg_stat_get_backend_dbid(session) = oid"
+    " AND pg_stat_get_backend_pid(session) <> ALL (pg_backend_pid() || %s::integer[]) LIMIT 1"
 )
-"""Whether any session is connected but this one and those with the given processes."""
+"""Whether any session is connected but this one and those with the given processes; what `pg_stat_activity` adds to
+this takes longer than all else that is asked about a database.
+"""
 
 _CATALOGS = "pg_namespace pg_class pg_attribute pg_attrdef pg_constraint pg_trigger pg_proc pg_type"
 _WRITTEN = "pg_stat_get_tuples_inserted(oid) + pg_stat_get_tuples_updated(oid) + pg_stat_get_tuples_deleted(oid)"
-SCHEMA_STATE = f"SELECT sum({_WRITTEN}) FROM pg_class WHERE oid = ANY(string_to_array('{_CATALOGS}', ' ')::regclass[])"
+_SCHEMA = f"SELECT sum({_WRITTEN}) FROM pg_class WHERE oid = ANY(string_to_array('{_CATALOGS}', ' ')::regclass[])"
 """A change of the schema or of its privileges writes a row of one of these catalogs, and so changes the answer."""
-DATABASE_STATE = (
-    "SELECT datacl::text, datallowconn, datconnlimit,"
+STATE = (
+    f"SELECT ({_SCHEMA}), datacl::text, datallowconn, datconnlimit,"
     " EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid),"
     " pg_stat_get_bgwriter_stat_reset_time()"
     " FROM pg_database WHERE datname = current_database()"
 )
-"""After a crash the server counts from nothing, so that its counts say nothing of what was written before."""
+"""All but the rows, so that what a test changed there is noticed. After a crash the server counts from nothing, so that
+its counts say nothing of what was written before.
+"""
 TABLES = (
     "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 )
-INSERTED = (
-    "SELECT oid::regclass::text, pg_stat_get_tuples_inserted(oid)"
-    " FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+INSERTED = "SELECT name, pg_stat_get_tuples_inserted(name::regclass) FROM unnest(%s) AS name"
+"""How many rows were ever inserted into each of these tables; what an ended session did is in it."""
+RESTART = (
+    "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence"
+    " WHERE pg_sequence_last_value(seqrelid) IS NOT NULL"
 )
-"""How many rows were ever inserted into each table; what an ended session did is in it."""
+"""Let every sequence that was used begin again."""
 
 
 @dataclass
@@ -53,9 +61,9 @@ class _Database:
     """A database that is lent, and how it was when it was last empty."""
 
     name: str
-    state: tuple[Any, ...]
+    state: tuple[Any, ...] | None
     rows: dict[str, str]
-    """What the template's tables hold, as COPY writes it; those that are empty are left out."""
+    """What the template's tables hold, as JSON; those that are empty are left out."""
     inserted: dict[str, int]
     """How many rows were ever inserted into each table."""
 
@@ -89,22 +97,23 @@ class Databases:
     def _create(self) -> _Database:
         name = self._new_name()
         self.postgres.create_database(name, self.template)
-        with self._connect(name) as connection, connection.cursor() as cursor:
-            state, inserted = _state(cursor), _inserted(cursor)
-            copies = {table: _copy_out(cursor, table) for table in inserted}
-            return _Database(name, state, {table: rows for table, rows in copies.items() if rows}, inserted)
+        with self._cursor(name) as cursor:
+            cursor.execute(TABLES)
+            tables = [table for (table,) in cursor.fetchall()]
+            rows = {table: held for table in tables if (held := _rows(cursor, table))}
+            return _Database(name, _state(cursor), rows, _inserted(cursor, tables))
 
     def _reset(self, database: _Database) -> bool:
         """Make a database as good as new; false where that cannot be."""
         try:
-            with self._connect(database.name) as connection, connection.cursor() as cursor:
-                cursor.execute(OTHERS, (sessions.pids(),))
-                others = cursor.fetchone()
+            with self._cursor(database.name) as cursor:
+                if _is_unused(cursor):
+                    return _empty(cursor, database)
         except psycopg2.OperationalError:
             return False  # it accepts no connections
-        if others:
-            self._rename(database)
-        return self._empty(database)
+        self._rename(database)
+        with self._cursor(database.name) as cursor:
+            return _empty(cursor, database)
 
     def _rename(self, database: _Database) -> None:
         """End all sessions of a database and give it a new name."""
@@ -115,33 +124,48 @@ class Databases:
             _wait_until_unused(cursor, old)
             cursor.execute(f'ALTER DATABASE "{old}" RENAME TO "{database.name}"')
 
-    def _empty(self, database: _Database) -> bool:
-        with self._connect(database.name) as connection, connection.cursor() as cursor:
-            if _state(cursor) != database.state:
-                return False
-            inserted = _inserted(cursor)
-            if sum(inserted.values()) > MAX_ROWS:
-                return False
-            written = {table for table, count in inserted.items() if count != database.inserted[table]}
-            # Neither the order of foreign keys nor triggers matter where everything goes.
-            cursor.execute("SET session_replication_role = replica")
-            cursor.execute("; ".join(f"DELETE FROM {table}" for table in sorted(written | database.rows.keys())))
-            for table, rows in database.rows.items():
-                cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(rows))
-            database.inserted = inserted
-            cursor.execute("SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence")
-            connection.commit()
-            return True
-
     @contextmanager
-    def _connect(self, name: str) -> Iterator[Connection]:
+    def _cursor(self, name: str) -> Iterator[Cursor]:
+        """Connect to a database; each statement is a transaction."""
         parameters = parse_dsn(self.postgres.url(name))
         sessions.databases.add((parameters["port"], name))
         connection = sessions.connect(**parameters)
         try:
-            yield connection
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                yield cursor
         finally:
             sessions.close(connection)
+
+
+def _is_unused(cursor: Cursor) -> bool:
+    """Whether no other session is connected. One that the test has just closed is given a moment to end."""
+    for _ in range(MOMENTS):
+        cursor.execute(OTHERS, (sessions.pids(),))
+        if cursor.fetchone() is None:
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def _empty(cursor: Cursor, database: _Database) -> bool:
+    """Bring the rows and sequences back to those of the template; false where that cannot be, or takes too long."""
+    if _state(cursor) != database.state:
+        return False
+    inserted = _inserted(cursor, database.inserted)
+    if sum(inserted.values()) > MAX_ROWS:
+        return False
+    written = {table for table, count in inserted.items() if count != database.inserted[table]}
+    statements = [
+        # Neither the order of foreign keys nor triggers matter where everything goes.
+        "SET session_replication_role = replica",
+        *(f"DELETE FROM {table}" for table in sorted(written | database.rows.keys())),
+        *(f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s)" for table in database.rows),
+        RESTART,
+    ]
+    cursor.execute("; ".join(statements), tuple(database.rows.values()))
+    database.inserted = inserted
+    return True
 
 
 def _wait_until_unused(cursor: Cursor, name: str) -> None:
@@ -154,23 +178,19 @@ def _wait_until_unused(cursor: Cursor, name: str) -> None:
     wait_until(is_unused, "nobody uses the database", pause_seconds=0.001)
 
 
-def _state(cursor: Cursor) -> tuple[Any, ...]:
-    """Describe all but the rows, so that what a test changed there is noticed."""
-    cursor.execute(SCHEMA_STATE)
-    schema = cursor.fetchone()
-    cursor.execute(DATABASE_STATE)
-    return (schema, cursor.fetchone())
+def _state(cursor: Cursor) -> tuple[Any, ...] | None:
+    cursor.execute(STATE)
+    return cursor.fetchone()
 
 
-def _inserted(cursor: Cursor) -> dict[str, int]:
-    cursor.execute(INSERTED)
+def _inserted(cursor: Cursor, tables: Iterable[str]) -> dict[str, int]:
+    cursor.execute(INSERTED, (list(tables),))
     return dict(cursor.fetchall())
 
 
-def _copy_out(cursor: Cursor, table: str) -> str:
-    rows = io.StringIO()
-    cursor.copy_expert(f"COPY {table} TO STDOUT", rows)
-    return rows.getvalue()
+def _rows(cursor: Cursor, table: str) -> str | None:
+    cursor.execute(f"SELECT json_agg(held)::text FROM {table} AS held")
+    return cursor.fetchall()[0][0]  # type: ignore[no-any-return]
 
 
 def delete_all(session: Session) -> None:

@@ -36,8 +36,9 @@ class Sessions:
         """Connect as psycopg2 does; the parameters are those of libpq."""
         idle = self._idle[key := frozenset(parameters.items())] if os.getpid() == self._owner else []
         while idle:
-            if _is_alive(kept := idle.pop()):
+            if _is_quiet(kept := idle.pop()):
                 return kept
+            kept.close()
         connection: Connection = psycopg2.connect(**parameters)
         if (str(parameters.get("port")), parameters.get("dbname")) in self.databases:
             self._keys[connection] = key
@@ -52,8 +53,8 @@ class Sessions:
             connection.close()
 
     def is_quiet(self, connection: Connection) -> bool:
-        """Whether this is a session of a lent database, from which nothing has come that nobody has read."""
-        return connection in self._keys and not select([connection], [], [], 0)[0]
+        """Whether this is a session of a lent database, and its server has said nothing unasked."""
+        return connection in self._keys and _is_quiet(connection)
 
     def pids(self) -> list[int]:
         """The processes of PostgreSQL that serve the sessions that are kept."""
@@ -81,16 +82,9 @@ def _make_new(connection: Connection) -> bool:
     return True
 
 
-def _is_alive(connection: Connection) -> bool:
-    """Ask whether the server still has a session."""
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT")
-        connection.rollback()
-    except psycopg2.Error:
-        connection.close()
-        return False
-    return True
+def _is_quiet(connection: Connection) -> bool:
+    """Whether nothing has come from the server that nobody has read; it says so when it ends a session."""
+    return not select([connection], [], [], 0)[0]
 
 
 sessions = Sessions()
