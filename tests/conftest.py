@@ -5,6 +5,7 @@ alembic makes, and points the product's own `session_scope` at it. `broker` does
 """
 
 import gc
+import logging
 import os
 import signal
 import tempfile
@@ -103,6 +104,19 @@ def forget() -> None:
     get_engine.cache_clear()
     wake._client.cache_clear()
     get_settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Undo how a test, or the first import of the API, sets up logging.
+
+    Its handler writes to the output of that test, which is then closed, and servers in threads of later tests log.
+    """
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture(autouse=True)

@@ -137,15 +137,12 @@ def test_what_the_library_says_of_a_connection_is_named(
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
     """What the process logs, as JSON."""
-    root = logging.getLogger()
-    before, level, written = root.handlers, root.level, io.StringIO()
+    written = io.StringIO()
     configure_logging("INFO", "json")
-    handler = root.handlers[0]
+    handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(written)
     yield written
-    root.handlers = before
-    root.setLevel(level)
     structlog.reset_defaults()
 
 

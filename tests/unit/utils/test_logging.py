@@ -14,11 +14,18 @@ CANARY = "canary-that-nobody-may-see"
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
-    handlers, level, disabled = root.handlers, root.level, access.disabled
+    access = logging.getLogger("uvicorn.access")
+    disabled = access.disabled
     yield
-    root.handlers, root.level, access.disabled = handlers, level, disabled
+    access.disabled = disabled
     structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("_", [1, 2])
+def test_no_later_test_writes_to_the_output_of_an_earlier_one(capsys: pytest.CaptureFixture[str], _: int) -> None:
+    logging.getLogger("mail.log").warning("a line of a server in a thread")
+    assert "Logging error" not in capsys.readouterr().err
+    configure_logging("INFO", "json")
 
 
 def test_each_event_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
