@@ -184,12 +184,13 @@ def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None
 
 
 def clear_capped(session: Session) -> None:
-    """Record which rules have a free slot again."""
+    """Record which rules have a free slot again. Rules that another transaction locks are left for the next time."""
     session.execute(
         text(
-            "UPDATE rules SET groups_capped = false WHERE groups_capped AND"
+            "UPDATE rules SET groups_capped = false WHERE id IN (SELECT id FROM rules WHERE groups_capped AND"
             " (SELECT count(*) FROM rule_groups"
             f" WHERE rule_id = rules.id AND epoch = rules.epoch AND {_HAS_SLOT}) < :most"
+            " FOR NO KEY UPDATE SKIP LOCKED)"
         ),
         {"most": MAX_GROUPS},
     )

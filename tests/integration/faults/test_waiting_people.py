@@ -214,6 +214,20 @@ def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, mo
     assert groups == ['{"to":"+447700900000"}', '{"to":"__other__"}']
 
 
+def test_tidying_up_leaves_a_rule_that_is_edited_for_the_next_time(database: str) -> None:
+    with session_scope() as session:
+        edited, other = (rule_admin.create(session, RULE, get_settings(), utc_now()) for _ in range(2))
+        edited.groups_capped = other.groups_capped = True
+    with session_scope() as editing, session_scope() as tidying:
+        rule_admin.patch(editing, edited.id, {"name": "Other"}, get_settings(), utc_now())
+        tidying.execute(text("SET LOCAL lock_timeout = '1s'"))
+        group_slots.clear_capped(tidying)
+        tidying.commit()
+    with session_scope() as session:
+        capped = session.scalars(text("SELECT id FROM rules WHERE groups_capped")).all()
+    assert capped == [edited.id]
+
+
 @pytest.mark.parametrize(("condition", "pauses"), [({}, False), (NEW_VALUE, True)])
 def test_evaluations_pause_for_a_new_rule_only_if_it_has_something_to_read(
     database: str, condition: dict[str, Any], pauses: bool
