@@ -44,7 +44,8 @@ def remove_firings(session: Session, alert_ids: Collection[UUID], now: datetime)
     """Remove the waiting and held firings of resolved alerts: nobody is notified of them."""
     if alert_ids:
         unsent = or_(Delivery.bundle_until > now, _HELD)
-        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, unsent))
+        found = select(Delivery.id).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, unsent)
+        session.execute(delete(Delivery).where(Delivery.id.in_(found.order_by(Delivery.number).with_for_update())))
 
 
 def find_held(session: Session) -> dict[UUID, set[UUID]]:
@@ -93,14 +94,20 @@ def release_due(session: Session, settings: Settings, withheld: Withheld, now: d
     due = session.scalars(select(Delivery.action_id).where(_WAITS, Delivery.bundle_until <= now).distinct()).all()
     if not due:
         return 0
-    actions = select(Action).where(Action.id.in_(due)).with_for_update(skip_locked=True, key_share=True)
-    return sum(_release_of(session, action, settings, withheld, now) for action in session.scalars(actions).all())
+    locked = select(Action).where(Action.id.in_(due)).with_for_update(skip_locked=True, key_share=True)
+    actions = {action.id: action for action in session.scalars(locked)}
+    # All at once, as `remove_firings` does: action by action would be another order.
+    query = select(Delivery).where(Delivery.action_id.in_(actions), _WAITS, Delivery.bundle_until <= now)
+    firings: dict[UUID, list[Delivery]] = defaultdict(list)
+    for each in session.scalars(query.order_by(Delivery.number).with_for_update()):
+        firings[each.action_id].append(each)
+    return sum(_release_of(session, actions[each], firings[each], settings, withheld, now) for each in firings)
 
 
-def _release_of(session: Session, action: Action, settings: Settings, withheld: Withheld, now: datetime) -> int:
-    """Release the bundles of one action, whose row is locked."""
-    query = select(Delivery).where(Delivery.action_id == action.id, _WAITS, Delivery.bundle_until <= now)
-    due = session.scalars(query.order_by(Delivery.number).with_for_update()).all()
+def _release_of(
+    session: Session, action: Action, due: Sequence[Delivery], settings: Settings, withheld: Withheld, now: datetime
+) -> int:
+    """Release the ended bundles of one action; hold firings that are withheld."""
     reasons = withheld(session, {each.alert_id for each in due if each.alert_id}, now)
     bundles: dict[tuple[str, datetime | None], list[Delivery]] = defaultdict(list)
     for each in due:

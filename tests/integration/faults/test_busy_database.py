@@ -21,8 +21,10 @@ from app.database import LIMITS, AdvisoryLock, get_engine, session_scope, write_
 from app.enums import NotificationType
 from app.models import ManagedEntry
 from app.services import rule_admin
+from app.services.alerts.withholding import withheld
 from app.services.evaluation import rule_set
-from app.services.outbox import enqueue
+from app.services.outbox import actions as action_admin
+from app.services.outbox import bundle, enqueue
 from app.services.outbox.notice import make_notice
 from app.services.transfer import transfer
 from app.tasks import jobs, outage, slots
@@ -229,6 +231,28 @@ def test_an_import_locks_in_the_order_of_everybody_else(database: str, held: int
         resolved = session.scalar(text("SELECT count(*) FROM alerts WHERE status = 'resolved'"))
         assert resolved == (2 if rules else 1)
         assert session.scalar(text("SELECT count(*) FROM actions")) == 2
+
+
+def test_bundles_that_end_lock_their_firings_in_the_order_in_which_resolves_remove_them(database: str) -> None:
+    now = utc_now()
+    with session_scope() as session:
+        for least in ("critical", "warning"):
+            body = EMAIL | {"bundle_seconds": 60, "min_severity": least}
+            action_admin.create(session, body, get_settings(), now)
+        alerts = [alert_row(now, severity=severity) for severity in ("warning", "critical")]
+        session.add_all(alerts)
+        session.flush()
+        notices = [make_notice(NotificationType.FIRING, alert) for alert in alerts]
+        assert enqueue.enqueue(session, notices, get_settings(), now) == 3
+
+    def release() -> None:
+        with session_scope() as session:
+            bundle.release_due(session, get_settings(), withheld, now + timedelta(minutes=2))
+
+    one_by_one = "SELECT FROM deliveries ORDER BY number {} FOR UPDATE"
+    _entangle(database, release, one_by_one.format("LIMIT 1"), one_by_one.format(""))
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM deliveries WHERE bundle_until IS NOT NULL")) == 0
 
 
 def test_a_pool_that_is_used_up_refuses_and_recovers(database: str) -> None:
