@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from app.services.ingest.poll_run import OutOfTime, PollRun
 from app.services.ingest.reader import Runtime, open_with_budget
 from app.utils.clock import Clock, utc_now
 from app.utils.crashpoints import crashpoint
-from app.utils.db_retry import is_transient
+from app.utils.db_retry import is_contended, is_transient
 
 MAX_REFUSALS = 3
 """After this many refusals in a row, credentials are not tried at every poll."""
@@ -74,6 +75,10 @@ def _poll_leased(lease: streams.Lease, runtime: Runtime, started_at: datetime) -
         return error.reason
     except Exception as error:
         retry_at = clock() + DATABASE_RETRY if is_transient(error) else None
+        if is_contended(error):
+            # Nothing failed: another change held what this poll needed.
+            write_with_retry(partial(streams.release, lease=lease, due_at=retry_at))
+            raise
         _fail(lease, f"the poll failed: {type(error).__name__}; see the worker's log", clock(), retry_at)
         raise
     return None

@@ -4,14 +4,16 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 
-from app.database import session_scope
+from app.database import LIMITS, session_scope
 from app.enums import LogType
 from app.models import Alert
 from app.services import health, retention, self_monitoring
-from app.services.ingest import polling, quarantine, streams
+from app.services.ingest import budget, polling, quarantine, streams
 from app.services.logs.raw import raw_of, unreadable_of
 from scripts.twilio_simulator.faults import FaultKind
+from tests.conftest import forget
 from tests.integration.ingest.world import START, World, minutes
 
 
@@ -305,3 +307,23 @@ def test_logs_that_were_not_final_when_the_watch_began_are_stored(world: World) 
     world.simulator.add_call(at=START - timedelta(hours=30))
     world.poll(LogType.CALL)
     assert set(world.logs()) == {live}
+
+
+def test_a_poll_that_waits_too_long_for_another_change_has_not_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.poll()
+    before = world.stream(LogType.MESSAGE)
+    monkeypatch.setattr("app.database.LIMITS", {**LIMITS, "lock_timeout": "100ms"})
+    forget()
+    world.advance(minutes=5)
+    with session_scope() as other:
+        other.execute(budget._LOCK, {"namespace": budget.LOCK_NAMESPACE, "account_id": before.account_id})
+        with pytest.raises(OperationalError):
+            world.tick(LogType.MESSAGE)
+    after = world.stream(LogType.MESSAGE)
+    assert (after.failures, after.last_error, after.lease_token) == (0, None, None)
+    assert after.due_at == world.clock.now + polling.DATABASE_RETRY
+    world.advance(seconds=5)
+    assert world.tick(LogType.MESSAGE) == 1
+    assert world.stream(LogType.MESSAGE).last_success_at == world.clock.now
