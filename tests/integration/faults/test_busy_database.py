@@ -233,6 +233,15 @@ def test_an_import_locks_in_the_order_of_everybody_else(database: str, held: int
         assert session.scalar(text("SELECT count(*) FROM actions")) == 2
 
 
+def test_an_import_that_changes_no_rule_waits_for_no_evaluation(impatient: None) -> None:
+    _import(RULES_OF_DOCUMENT, {})
+    with session_scope() as evaluation:
+        rule_set.load_rule_set(evaluation)
+        _import(RULES_OF_DOCUMENT, {"first": WEBHOOK})
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM actions")) == 1
+
+
 def test_bundles_that_end_lock_their_firings_in_the_order_in_which_resolves_remove_them(database: str) -> None:
     now = utc_now()
     with session_scope() as session:
