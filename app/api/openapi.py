@@ -65,7 +65,7 @@ ERRORS = {
     415: ("The body is not JSON, or is compressed.", "The body must not be compressed."),
     422: ("A field or parameter is invalid; `errors` lists each one.", "limit: must be 1000 or less"),
     429: ("Too many calls; `Retry-After` is the time to wait, in seconds.", "Too many calls with this key."),
-    503: ("The database is unavailable; `Retry-After` is the time to wait, in seconds.", DATABASE_UNAVAILABLE),
+    503: ("The database is unavailable or busy; `Retry-After` is the time to wait, in seconds.", DATABASE_UNAVAILABLE),
 }
 """The meaning of each status, and the detail of an example response."""
 SILENCE_EXAMPLE = timedelta(minutes=10)
