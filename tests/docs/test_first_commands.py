@@ -33,20 +33,21 @@ def test_the_image_has_nothing_that_only_tests_need() -> None:
 
 
 def test_pytest_measures_coverage_where_it_is_asked_to(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--cov",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "tests/unit/scripts/test_options.py",
-    ]
+    measured = "scripts/local/options.py"
+    tests = ["tests/unit/scripts/test_options.py", "-q", "-p", "no:cacheprovider"]
     environ = {"PATH": os.environ["PATH"], "COVERAGE_FILE": str(tmp_path / "coverage")}
-    done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^TOTAL\s", done.stdout, re.MULTILINE)
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    # To report on every file of the product would read and parse them all.
+    run("pytest", "--cov", "--cov-report=", *tests)
+    report = run("coverage", "report", f"--include={measured}")
+    assert re.search(rf"^{measured}\s.*[1-9]\d*%$", report, re.MULTILINE), report
+    assert re.search(r"^TOTAL\s", report, re.MULTILINE)
 
 
 def test_the_documented_reload_watches_the_product_alone() -> None:
