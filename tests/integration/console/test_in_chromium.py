@@ -287,6 +287,18 @@ def test_the_menus_of_an_alert_open_inside_the_window(shown: System, browser: Br
         assert not screenshots.overflowing_widths(page, (width,))
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_last_key_of_the_list_can_be_revoked(own: System, browser: Browser, width: int) -> None:
+    with signed_in(browser, own.url, width) as (page, _):
+        page.goto(f"{own.url}/keys")
+        page.get_by_text("New key").click()
+        page.get_by_label("What it is for").fill("dashboard")
+        page.get_by_role("button", name="Create key").click()
+        page.get_by_text("Revoke", exact=True).click()
+        page.get_by_role("button", name="Revoke it").click()
+        expect(page.get_by_role("status")).to_contain_text("dashboard is revoked")
+
+
 def test_the_time_of_a_report_is_seen_whole_on_a_phone(shown: System, browser: Browser) -> None:
     with signed_in(browser, shown.url, 360, locale="en-US") as (page, _):
         page.goto(f"{shown.url}/actions/new")
