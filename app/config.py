@@ -111,6 +111,15 @@ class Settings(BaseSettings):
     docs_open: bool = True
     metrics_open: bool = True
     api_requests_per_minute: int = Field(6_000, ge=1, le=10_000_000)
+    oidc_issuer: str | None = None
+    oidc_client_id: str | None = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_name: str | None = None
+    oidc_groups_claim: str = "groups"
+    oidc_read_groups: tuple[str, ...] = ()
+    oidc_write_groups: tuple[str, ...] = ()
+    oidc_admin_groups: tuple[str, ...] = ()
+    passwordless_only: bool = False
     liveness_path: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "console"] = "json"
@@ -153,6 +162,23 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip().lower().rstrip("/") for part in value.split(",") if part.strip())
+
+    @field_validator("oidc_read_groups", "oidc_write_groups", "oidc_admin_groups", mode="before")
+    @classmethod
+    def _split_groups(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _check_issuer(cls, value: str) -> str:
+        parts = web_address(value)
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("must be an address such as https://login.example.com/realm, without ?, # and @")
+        if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
+            raise ValueError("must begin with https://: whoever could change its answers could sign in as anybody")
+        return value
 
     @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
     @classmethod
@@ -274,6 +300,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 "SMTP_SECURITY must be starttls or tls if SMTP_PASSWORD is set: none would send it in clear"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_sign_in(self) -> "Settings":
+        given = (self.oidc_issuer, self.oidc_client_id, self.oidc_client_secret)
+        if any(given) and not all(given):
+            raise ValueError("OIDC_ISSUER, OIDC_CLIENT_ID and OIDC_CLIENT_SECRET must be set together")
+        if self.oidc_issuer and not (self.oidc_read_groups or self.oidc_write_groups or self.oidc_admin_groups):
+            raise ValueError(
+                "OIDC_READ_GROUPS, OIDC_WRITE_GROUPS or OIDC_ADMIN_GROUPS must be set if OIDC_ISSUER is: nobody gets in"
+                " without a group; * is everybody whom the issuer signs in"
+            )
+        if self.passwordless_only and not self.oidc_issuer:
+            raise ValueError("PASSWORDLESS_ONLY needs OIDC_ISSUER: otherwise nobody could sign in")
         return self
 
     @property

@@ -7,6 +7,8 @@ GiftPulseError
 ├── InvalidInput           a field of the request is invalid
 ├── LeaseLost              another worker took over, or the credentials changed
 ├── StatementTimeout       a statement ran out of its time
+├── SignInFailed           what a person brought from the sign-in provider proves nothing
+├── SignInUnavailable      the sign-in provider cannot be asked, or its answers cannot be used
 └── TwilioError            a request to Twilio failed
     ├── TwilioUnavailable  it may work later: timeout, 5xx, an unreadable page
     │   └── TwilioTimeout  no complete response in time
@@ -77,6 +79,14 @@ class LeaseLost(GiftPulseError):
 
 class StatementTimeout(GiftPulseError):
     """A statement ran out of the time that it was given."""
+
+
+class SignInFailed(GiftPulseError):
+    """What a person brought back from the sign-in provider proves nothing; the message says what the provider did."""
+
+
+class SignInUnavailable(GiftPulseError):
+    """The sign-in provider cannot be asked, or its answers cannot be used; the message says what it did."""
 
 
 class TwilioError(GiftPulseError):

@@ -20,6 +20,7 @@ from app.models.counter import Counter, Heartbeat, Lag
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
+from app.models.person import Person
 from app.models.rule import HourCount, Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 from app.models.search import LogText, StreamSearch
 from app.models.tally import DelayTally, LogTally, SenderTally, StreamTally, TallyDimension, UntalliedHour
@@ -53,6 +54,7 @@ __all__ = [
     "ManagedEntry",
     "Match",
     "MinuteCount",
+    "Person",
     "PushedRecord",
     "QuarantinedRecord",
     "RequestCount",

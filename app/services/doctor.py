@@ -19,13 +19,14 @@ from app.actions import smtp
 from app.config import Settings, remarks
 from app.database import session_scope
 from app.enums import LogType
-from app.errors import GiftPulseError, TwilioError, TwilioRefused
+from app.errors import GiftPulseError, SignInUnavailable, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
 from app.services.ingest import accounts
 from app.services.ingest.credentials import load
 from app.services.ingest.reader import Runtime, open_reader
 from app.services.ingest.signing import signing_tokens
+from app.services.openid.provider import Provider
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.read_advice import advise
 from app.utils.addresses import LOOPBACK_HOSTS
@@ -70,6 +71,8 @@ def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield from _first_steps()
     yield _mail(settings)
     yield _public_address(settings)
+    if settings.oidc_issuer is not None:
+        yield _sign_in_provider(settings)
 
 
 def check(settings: Settings) -> Finding:
@@ -270,3 +273,12 @@ def _public_address(settings: Settings) -> Finding:
         detail = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
         return Finding("note", "public address", detail)
     return Finding("ok", "public address", "the API answers there")
+
+
+def _sign_in_provider(settings: Settings) -> Finding:
+    provider = Provider(settings)
+    try:
+        provider.examine()
+    except SignInUnavailable as error:
+        return Finding("wrong", "sign-in provider", f"{provider.name} cannot be used: {error}")
+    return Finding("ok", "sign-in provider", f"{provider.name} answers; it must know {provider.callback_url}")

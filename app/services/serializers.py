@@ -174,11 +174,12 @@ def key_json(key: ApiKey) -> JsonObject:
 
 def listed_key_json(key: ApiKey, sessions: Sequence[ConsoleSession]) -> JsonObject:
     """Serialize an API key and its sessions of the console, without what identifies their cookies."""
-    shown = [
-        {"name": each.name, "seen_at": rfc3339(each.seen_at), "expires_at": rfc3339(each.expires_at)}
-        for each in sessions[:MAX_LISTED]
-    ]
-    return key_json(key) | {"sessions": shown}
+    return key_json(key) | {"sessions": list(map(session_json, sessions[:MAX_LISTED]))}
+
+
+def session_json(session: ConsoleSession) -> JsonObject:
+    """Serialize a session of the console, without what identifies its cookie."""
+    return {"name": session.name, "seen_at": rfc3339(session.seen_at), "expires_at": rfc3339(session.expires_at)}
 
 
 def silence_json(silence: Silence, alert_ids: list[str]) -> JsonObject:

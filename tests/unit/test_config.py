@@ -100,6 +100,11 @@ def test_the_defaults_are_those_of_the_contract(settings: Settings) -> None:
         ("LOG_FORMAT", "xml", "'json'"),
         ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32, "must be AC and 32"),
         ("TWILIO_API_KEY_SID", SID, "must be SK and 32"),
+        ("OIDC_ISSUER", "login.example.com", "https://"),
+        ("OIDC_ISSUER", "http://login.example.com", "must begin with https://"),
+        ("OIDC_ISSUER", "https://login.example.com/?tenant=1", "without ?"),
+        ("OIDC_ISSUER", "https://me:pw@login.example.com", "without ?, # and @"),
+        ("PASSWORDLESS_ONLY", "maybe", "true or false"),
     ],
 )
 def test_an_invalid_setting_is_named_with_what_is_wanted(
@@ -110,6 +115,13 @@ def test_an_invalid_setting_is_named_with_what_is_wanted(
     assert wanted in message
 
 
+PROVIDER = {
+    "OIDC_ISSUER": "https://login.example.com",
+    "OIDC_CLIENT_ID": "giftpulse",
+    "OIDC_CLIENT_SECRET": "secret",
+}
+
+
 @pytest.mark.parametrize(
     ("values", "named"),
     [
@@ -118,6 +130,11 @@ def test_an_invalid_setting_is_named_with_what_is_wanted(
         ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_API_KEY_SID": "SK" + "0" * 32}, "TWILIO_API_KEY_SECRET"),
         ({"SMTP_HOST": "mail.example.com"}, "SMTP_FROM"),
         ({"SMTP_USER": "me"}, "SMTP_PASSWORD"),
+        ({"OIDC_ISSUER": "https://login.example.com"}, "OIDC_CLIENT_SECRET"),
+        ({"OIDC_CLIENT_SECRET": "secret"}, "OIDC_ISSUER"),
+        (PROVIDER, "OIDC_ADMIN_GROUPS"),
+        (PROVIDER | {"OIDC_READ_GROUPS": " , "}, "OIDC_ADMIN_GROUPS"),
+        ({"PASSWORDLESS_ONLY": "true"}, "OIDC_ISSUER"),
         (
             {
                 "SMTP_HOST": "mail.example.com",
@@ -134,6 +151,12 @@ def test_settings_that_belong_together_are_asked_for_together(
     environment: pytest.MonkeyPatch, values: dict[str, str], named: str
 ) -> None:
     assert named in refusal(environment, **values)
+
+
+def test_groups_are_taken_as_the_provider_writes_them(environment: pytest.MonkeyPatch) -> None:
+    settings = read(environment, **PROVIDER, OIDC_ADMIN_GROUPS="/Platform Team, ops ,,", OIDC_READ_GROUPS="*")
+    assert settings.oidc_admin_groups == ("/Platform Team", "ops")
+    assert settings.oidc_read_groups == ("*",)
 
 
 @pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])

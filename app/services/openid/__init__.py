@@ -1,0 +1,1 @@
+"""Signing in with an organization's own provider: OpenID Connect, authorization code with PKCE."""
