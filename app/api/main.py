@@ -36,6 +36,7 @@ from app.api.routes import (
     lags,
     logs,
     metrics,
+    people,
     report,
     rule_packs,
     rules,
@@ -55,6 +56,7 @@ from app.errors import ConfigError
 from app.metrics import REGISTRY
 from app.metrics.collector import DatabaseCollector
 from app.services.ingest import accounts
+from app.services.openid.provider import Provider
 from app.utils.clock import utc_now
 from app.utils.logging import configure_logging, take_over_server
 
@@ -77,6 +79,7 @@ ROUTERS = (
     error_codes,
     rule_packs,
     keys,
+    people,
     audit,
     transfer,
     settings_routes,
@@ -129,6 +132,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.limiter = settings, Limiter(settings)
+    app.state.provider = Provider(settings) if settings.oidc_issuer else None
     app.state.health = health.health_cache(settings)
     app.state.origins = origins()
     install_caches(app.state)

@@ -42,6 +42,7 @@ TAGS = {
     "Rule packs": "Ready-made sets of rules.",
     "Accounts": "The Twilio accounts that are watched.",
     "Keys": "API keys and their scopes.",
+    "People": "Who signs in to the console with the organization's own provider.",
     "Audit": "Who changed what.",
     "Settings": "The settings of the server.",
     "Export and import": "Rules, actions and silences as one document.",

@@ -24,7 +24,7 @@ def signed_in(browser: Browser, address: str, width: int = 1280, **options: Any)
     page.goto(f"{address}/sign-in")
     page.fill("[name=key]", API_KEY)
     page.fill("[name=name]", "Maria")
-    page.click("main button.primary")
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"{address}/")
     yield page, errors
     context.close()

@@ -20,7 +20,7 @@ from app.api.security import Principal
 from app.config import Settings
 from app.database import session_scope
 from app.enums import Scope
-from app.services import console_sessions, keys
+from app.services import console_sessions, keys, people
 from app.utils.clock import utc_now
 from app.utils.zones import is_zone
 
@@ -55,8 +55,18 @@ class Viewer:
     """False: times are UTC because the person's zone is not known."""
     theme: str | None
 
+    @property
+    def is_person(self) -> bool:
+        """Whether the session is of a person of the sign-in provider, and not of an API key."""
+        return self.session.key_id.startswith(people.KEY_PREFIX)
+
+    @property
+    def name(self) -> str:
+        """The name, without a person's address."""
+        return self.session.name.rpartition(" (")[0] if self.is_person else self.session.name
+
     def may(self, scope: Scope) -> bool:
-        """Check the scope of the key that the session was made from."""
+        """Check the scope of the key that the session was made from, or of the person."""
         return self.principal.scope.includes(scope)
 
 
@@ -116,6 +126,12 @@ def _principal(settings: Settings, session: Session) -> Principal | None:
     with session_scope() as database:
         if keys.is_signed_out(database, session.nonce):
             return None
+        if session.key_id.startswith(people.KEY_PREFIX):
+            person = people.find(database, session.key_id, session.key_mark, settings.oidc_issuer)
+            scope = None if person is None else people.current_scope(person, settings)
+            return None if scope is None else Principal(session.key_id, session.name, scope)
+        if settings.passwordless_only:
+            return None
         if session.key_id == "bootstrap":
             marks = (sessions.key_mark([key], settings.bootstrap_key) for key in settings.secret_keys)
             return Principal("bootstrap", session.name, Scope.ADMIN) if session.key_mark in marks else None
@@ -143,9 +159,8 @@ def need_scope(who: Viewer, scope: Scope) -> None:
     Raises: Refused with 403.
     """
     if not who.may(scope):
-        raise Refused(
-            403, f"Your key has the scope {who.principal.scope}. This needs {scope}: ask for a key that has it."
-        )
+        whose, other = ("You have", "a group that has it") if who.is_person else ("Your key has", "a key that has it")
+        raise Refused(403, f"{whose} the scope {who.principal.scope}. This needs {scope}: ask for {other}.")
 
 
 @dataclass(frozen=True)

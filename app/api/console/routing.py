@@ -147,6 +147,8 @@ def sign_in_page(
         "error": error,
         "kept_path": kept_path,
         "kept": kept,
+        "provider": request.app.state.provider,
+        "takes_keys": not request.app.state.settings.passwordless_only,
     }
     return render(request, None, "sign_in.html", context, status)
 

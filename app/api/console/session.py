@@ -1,6 +1,7 @@
 """Sessions: a signed cookie that names an API key and a person. It contains no key and no scope. Pure.
 
-The key is looked up at each request, so a revoked key ends its sessions at once.
+The key is looked up at each request, so a revoked key ends its sessions at once. People who sign in with their
+organization's own provider have no key: they are looked up themselves, and sign in again after twelve hours.
 """
 
 import base64
@@ -19,6 +20,8 @@ IDLE = timedelta(hours=12)
 """A session ends if it is not used for this long."""
 REMEMBERED = timedelta(days=30)
 """The same with "Keep me signed in"."""
+OF_A_PERSON = timedelta(hours=12)
+"""A session of a person ends so long after the sign-in, however it is used: only then their groups are read again."""
 RENEW_AFTER = timedelta(minutes=5)
 """A cookie older than this is signed again when it is used."""
 MAX_NAME_LENGTH = 100
@@ -29,15 +32,17 @@ class Session(NamedTuple):
     """One person on one device."""
 
     key_id: str
-    """Id of the API key; `bootstrap` for `API_KEY`."""
+    """Id of the API key; `bootstrap` for `API_KEY`; `person:` and an id for a person of the sign-in provider."""
     key_mark: str
-    """Fingerprint of `API_KEY` for a bootstrap session, else empty: a changed `API_KEY` ends the session."""
+    """Fingerprint of `API_KEY` for `bootstrap`, the mark of a person, else empty: once it differs, the session ends."""
     name: str
     """The person's name, as acknowledgements and the audit show it."""
     nonce: str
     """Random; the CSRF tokens are bound to it, and signing out ends it."""
     remember: bool
     """Ends after 30 idle days instead of 12 idle hours."""
+    until: int | None = None
+    """When it ends however it is used, in seconds since 1970; None: never."""
 
     @property
     def lifetime(self) -> timedelta:
@@ -50,9 +55,17 @@ def new_session(key_id: str, key_mark: str, name: str, *, remember: bool) -> Ses
     return Session(key_id, key_mark, name[:MAX_NAME_LENGTH], secrets.token_urlsafe(TOKEN_BYTES), remember)
 
 
+def person_session(key_id: str, mark: str, name: str, now: datetime) -> Session:
+    """Start a session of a person of the sign-in provider."""
+    until = int((now + OF_A_PERSON).timestamp())
+    return Session(key_id, mark, name, secrets.token_urlsafe(TOKEN_BYTES), remember=False, until=until)
+
+
 def sign(secret_keys: Sequence[str], session: Session) -> str:
     """Write the cookie, signed by the first key."""
-    return _signer(secret_keys).sign(base64.urlsafe_b64encode(orjson.dumps([*session]))).decode()
+    # Without an end it is as versions wrote it that knew none, so that they can read it.
+    fields = [*session] if session.until is not None else [*session[:-1]]
+    return _signer(secret_keys).sign(base64.urlsafe_b64encode(orjson.dumps(fields))).decode()
 
 
 def read(secret_keys: Sequence[str], cookie: str, now: datetime) -> tuple[Session, datetime] | None:
@@ -66,7 +79,8 @@ def read(secret_keys: Sequence[str], cookie: str, now: datetime) -> tuple[Sessio
     except (BadSignature, ValueError, TypeError):
         return None
     signed_at = signed_at.astimezone(UTC)
-    return (session, signed_at) if now - signed_at < session.lifetime else None
+    is_over = session.until is not None and now.timestamp() >= session.until
+    return (session, signed_at) if now - signed_at < session.lifetime and not is_over else None
 
 
 def _signer(secret_keys: Sequence[str]) -> TimestampSigner:

@@ -20,7 +20,8 @@ OPEN = {"/api/health", "/api/health/live", "/metrics", "/docs", "/redoc", "/docs
 OPEN |= {"/webhooks/twilio/status", "/webhooks/twilio/error", "/webhooks/twilio/events"}
 PREVIEWS = {"/api/rules/preview", "/api/silences/preview"}
 """They change nothing."""
-ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/audit", "/api/export", "/api/import"}
+ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/people", "/api/people/{person_id}/sessions", "/api/audit"}
+ADMIN |= {"/api/export", "/api/import"}
 
 
 def wanted_scope(method: str, path: str) -> Scope:

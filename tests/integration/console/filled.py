@@ -8,8 +8,11 @@ import httpx
 from fastapi import FastAPI
 
 from app.api.console.routing import PageRoute
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Account
+from app.services import console_sessions, people
+from app.services.openid.identity import Identity
 from app.utils.clock import rfc3339, utc_now
 from tests.conftest import API_KEY
 from tests.feeding import ACCOUNT, Feed, evaluate, log
@@ -19,8 +22,8 @@ from tests.integration.console.test_pages import make_delivery
 MARKUP = HOSTILE.partition("\u202e")[0]
 LONG_WORD = "x" * 3_000
 WEBHOOK = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/x?token=canary"}}
-NOT_PAGES = {"/logs.csv", "/deliveries/{delivery_id}/mail"}
-"""A file, and a mail in a frame, which other tests look at."""
+NOT_PAGES = {"/logs.csv", "/deliveries/{delivery_id}/mail", "/sign-in/start", "/sign-in/callback"}
+"""A file, a mail in a frame, and the way to the sign-in provider and back, which other tests look at."""
 
 
 class Filled:
@@ -45,6 +48,11 @@ class Filled:
         feed = Feed(now - timedelta(days=2))
         with session_scope() as session:
             session.get_one(Account, feed.account_id).friendly_name = f"Client {HOSTILE}"
+            for subject, name in (("ann-7", MARKUP), ("bob-8", LONG_WORD[:100])):
+                identity = Identity(subject, name, f"{subject}@{LONG_WORD[:60]}.example.com", frozenset({"on-call"}))
+                person = people.sign_in(session, get_settings(), identity, now)
+                if person is not None:
+                    console_sessions.note(session, subject, people.key_id(person), name, timedelta(hours=12), now)
         rule = self._make("rules", {**RULE, "name": f"Filtered {MARKUP}", "description": LONG_WORD})
         self._make("rules", {**RULE, "name": LONG_WORD[:200], "group_by": ["to"], "enabled": False})
         action = self._make("actions", WEBHOOK)

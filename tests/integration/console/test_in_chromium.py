@@ -46,8 +46,14 @@ PARTS = 4
 MORE = ("/logs?status=NO!", "/logs?status=failed,undelivered&since=7d", "/actions/new?type=webhook")
 """Pages that look otherwise by what their address asks for."""
 REFUSED = "document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
-SIMULATED = {"TWILIO_API_BASE_URL": "http://127.0.0.1:9"}
-"""As if the simulator was watched: such a console has a page of all its parts."""
+SETTINGS = {
+    "TWILIO_API_BASE_URL": "http://127.0.0.1:9",
+    "OIDC_ISSUER": "https://login.example.com",
+    "OIDC_CLIENT_ID": "giftpulse",
+    "OIDC_CLIENT_SECRET": "secret",
+    "OIDC_WRITE_GROUPS": "on-call",
+}
+"""As if the simulator was watched, and people signed in with a provider: such a console has every page and part."""
 LONG = 60_000
 """Milliseconds in which a part refreshes itself at the latest."""
 
@@ -63,7 +69,7 @@ class System(NamedTuple):
 
 
 def _use(patch: pytest.MonkeyPatch, database: str) -> None:
-    for name, value in {**ENVIRONMENT, **SIMULATED, "DATABASE_URL": database}.items():
+    for name, value in {**ENVIRONMENT, **SETTINGS, "DATABASE_URL": database}.items():
         patch.setenv(name, value)
     forget()
 

@@ -24,7 +24,7 @@ from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE, make_alert
 from tests.integration.console.test_sessions import pages
 
-ADMIN_PAGES = {"/keys", "/audit", "/actions/new", "/accounts/new"}
+ADMIN_PAGES = {"/keys", "/people", "/audit", "/actions/new", "/accounts/new"}
 
 
 def make_delivery(status: str = "failed", recipient: str = "ops@example.com", **content: str) -> UUID:

@@ -21,7 +21,7 @@ from tests.conftest import API_KEY, forget
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 
-OPEN = {"/sign-in", "/sign-in/phone"}
+OPEN = {"/sign-in", "/sign-in/phone", "/sign-in/start", "/sign-in/callback"}
 OWN_FORMS = {"/sign-out", "/settings", "/rules/preview", "/set-up/hide", "/set-up/show", "/phone"}
 """Forms that change what concerns only the person who sends them."""
 EXAMPLES = {"{alert_id}": "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11", "{sid}": "SM" + "0" * 32}

@@ -48,6 +48,7 @@ def _page(
         "typed": typed or {},
         "errors": errors or {},
         "scopes": list(Scope),
+        "provider": request.app.state.provider,
         "beside": neighbours("keys", query, page, "/keys"),
     }
     return render(request, viewer, "keys.html", context, status)

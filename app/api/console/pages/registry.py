@@ -22,6 +22,7 @@ from app.api.console.pages import (
     kit,
     logs,
     overview,
+    people,
     phone,
     report,
     rule_editor,
@@ -29,6 +30,7 @@ from app.api.console.pages import (
     rules,
     server,
     sign_in,
+    sign_in_provider,
     silences,
 )
 from app.utils.caching import ReadCache
@@ -37,6 +39,7 @@ ROUTERS = tuple(
     module.router
     for module in (
         sign_in,
+        sign_in_provider,
         overview,
         alert_bulk,
         alert_silence,
@@ -50,6 +53,7 @@ ROUTERS = tuple(
         fraud,
         silences,
         keys,
+        people,
         audit,
         error_codes,
         server,

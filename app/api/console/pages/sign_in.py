@@ -26,6 +26,7 @@ from app.services import console_sessions, keys
 from app.utils.clock import utc_now
 
 router = make_router()
+NO_KEYS = "People sign in here with {}, not with a key."
 WRONG_KEY = "This is not a valid API key. Check that it is whole, or ask for another one."
 
 
@@ -46,6 +47,11 @@ def sign_in(request: Request, form: PostedForm) -> Response:
     target, name, remember = safe_next(form.get("next", "/")), form.get("name"), bool(form.get("remember"))
     kept_path, kept = kept_form.read(form)
     ask = partial(sign_in_page, request, target, name=name, remember=remember, kept_path=kept_path, kept=kept)
+    sends_kept = kept_form.takes_forms(request, kept_path)
+    if sends_kept and not form.get("key") and (viewer := find_viewer(request)):
+        return kept_form.ask_again(request, viewer, kept_path, kept)
+    if settings.passwordless_only:
+        return ask(error=NO_KEYS.format(request.app.state.provider.name), status=403)
     try:
         principal = principal_for(request, form.get("key"))
     except Refused as error:
@@ -57,7 +63,7 @@ def sign_in(request: Request, form: PostedForm) -> Response:
     default = "administrator" if is_bootstrap else principal.name.rpartition(" (")[0]
     session = sessions.new_session(principal.id, mark, name or default, remember=remember)
     answer = redirect(request, target)
-    if kept_form.takes_forms(request, kept_path) and (viewer := view_as(request, session, utc_now())):
+    if sends_kept and (viewer := view_as(request, session, utc_now())):
         answer = kept_form.ask_again(request, viewer, kept_path, kept)
     set_session(answer, settings, session)
     return answer

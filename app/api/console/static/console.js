@@ -216,7 +216,7 @@ if (zone && !document.body.dataset.zone && !document.cookie.includes("zone=")) d
 
 // scripts/start prints an address that ends in #key=...: a fragment never reaches a server's log.
 const signIn = document.querySelector("[data-sign-in]"), handed = new URLSearchParams(location.hash.slice(1)).get("key");
-if (signIn && handed) {
+if (handed && signIn?.elements.key) {
   history.replaceState(null, "", location.pathname + location.search);
   signIn.elements.key.value = handed;
   signIn.requestSubmit();
