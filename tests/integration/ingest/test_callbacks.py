@@ -1,9 +1,11 @@
 """Callbacks from a simulated Twilio to the real API over HTTP: verified, applied, and never over what is newer."""
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +27,9 @@ from scripts.twilio_simulator.signatures import sign, with_body_hash
 from tests.conftest import forget
 from tests.integration.ingest.world import World, minutes
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
+
+PLAIN: Any = {"timeout": PATIENCE_SECONDS, "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)}
+"""For requests. None speaks TLS, and httpx would read all authorities for each, which takes longer than the request."""
 
 
 @pytest.fixture
@@ -117,7 +122,7 @@ def test_many_unknown_logs_are_read_by_the_page_and_not_one_by_one(world: World,
     body = json.dumps([{"type": kind, "data": data} for data in told]).encode()
     url = with_body_hash(f"{api}/webhooks/twilio/events", body)
     headers = {"X-Twilio-Signature": sign(world.simulator.account.auth_token, url), "Content-Type": "application/json"}
-    assert httpx.post(url, content=body, headers=headers, timeout=PATIENCE_SECONDS).status_code == 204
+    assert httpx.post(url, content=body, headers=headers, **PLAIN).status_code == 204
     before = world.requests()
     assert read_pushed(world) == 151
     assert world.requests() - before == 2
@@ -171,7 +176,7 @@ def test_a_callback_may_be_signed_with_a_key_of_the_customers_own(world: World, 
     def asked(key: str, header: str, algorithm: str = "HMAC_SHA256") -> int:
         signature = signed(key, url, list(form.items()), algorithm)
         headers = {"X-Twilio-Signature": signature, "X-Twilio-Webhooks-Signature-Settings": header}
-        return httpx.post(url, data=form, headers=headers, timeout=PATIENCE_SECONDS).status_code
+        return httpx.post(url, data=form, headers=headers, **PLAIN).status_code
 
     assert asked("first of mine", "key=KY1,algorithm=HMAC_SHA256") == 204
     assert asked("second of mine", "key=KY2,algorithm=HMAC_SHA1", "HMAC_SHA1") == 204
@@ -247,8 +252,8 @@ def test_an_unsigned_callback_is_rejected_and_not_stored(world: World, api: str)
     form = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
     world.poll()
     url = f"{api}/webhooks/twilio/status"
-    assert httpx.post(url, data=form, timeout=PATIENCE_SECONDS).status_code == 403
-    assert httpx.post(url, data=form, headers={"X-Twilio-Signature": "x"}, timeout=PATIENCE_SECONDS).status_code == 403
+    assert httpx.post(url, data=form, **PLAIN).status_code == 403
+    assert httpx.post(url, data=form, headers={"X-Twilio-Signature": "x"}, **PLAIN).status_code == 403
     other = {**form, "AccountSid": "AC" + "9" * 32}
     assert post(world, url, other).status_code == 403
     with session_scope() as session:
@@ -277,7 +282,7 @@ def test_untrusted_text_where_a_signature_is_checked_is_refused_like_a_wrong_one
         f"{api}/webhooks/twilio/{path}{query}",
         data={"AccountSid": account or world.simulator.account.sid},
         headers={b"X-Twilio-Signature": b"x"} | headers,
-        timeout=PATIENCE_SECONDS,
+        **PLAIN,
     )
     assert answer.status_code == 403
 
@@ -289,7 +294,7 @@ def test_a_get_is_a_callback_too(world: World, api: str) -> None:
     query = f"CallSid={sid}&CallStatus=completed&AccountSid={world.simulator.account.sid}&CallDuration=12"
     url = f"{api}/webhooks/twilio/status?{query}"
     signature = sign(world.simulator.account.auth_token, url)
-    assert httpx.get(url, headers={"X-Twilio-Signature": signature}, timeout=PATIENCE_SECONDS).status_code == 204
+    assert httpx.get(url, headers={"X-Twilio-Signature": signature}, **PLAIN).status_code == 204
     assert (world.log(sid).status, world.log(sid).duration_seconds) == ("completed", 12)
 
 
@@ -301,7 +306,7 @@ def test_a_sip_call_is_taken_though_twilio_signs_its_query_unescaped(world: Worl
     answer = httpx.get(
         f"{start}&From=sip%3Ao%27neil%40example.com",
         headers={"X-Twilio-Signature": signature},
-        timeout=PATIENCE_SECONDS,
+        **PLAIN,
     )
     assert answer.status_code == 204
     assert world.log(sid).status == "completed"
@@ -313,9 +318,7 @@ def test_a_callback_with_a_slash_at_its_end_is_taken_or_refused_like_one_without
 ) -> None:
     world.poll()
     url = f"{api}/webhooks/twilio/{path}"
-    assert (
-        httpx.post(url, data={"AccountSid": world.simulator.account.sid}, timeout=PATIENCE_SECONDS).status_code == 403
-    )
+    assert httpx.post(url, data={"AccountSid": world.simulator.account.sid}, **PLAIN).status_code == 403
     assert post(world, url, {"AccountSid": world.simulator.account.sid}).status_code == 400
 
 
@@ -358,7 +361,7 @@ def test_the_body_of_a_message_is_not_kept_with_what_was_pushed(world: World, ap
 
 def post(world: World, url: str, form: dict[str, str]) -> httpx.Response:
     signature = sign(world.simulator.account.auth_token, url, form.items())
-    return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature}, timeout=PATIENCE_SECONDS)
+    return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature}, **PLAIN)
 
 
 def test_pushes_are_forgotten_when_nothing_needs_them(world: World, api: str) -> None:
