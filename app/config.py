@@ -178,7 +178,9 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as https://login.example.com/realm, without ?, # and @")
         if parts.scheme != "https" and parts.hostname not in LOOPBACK_HOSTS:
             raise ValueError("must begin with https://: whoever could change its answers could sign in as anybody")
-        return value
+        if "/.well-known/" in value:
+            raise ValueError("must end before /.well-known/")
+        return value.rstrip("/")  # with a slash or without, its people are the same
 
     @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -13,9 +13,9 @@ from app.models import ConsoleSession
 MAX_LISTED = 100
 
 
-def note(session: Session, nonce: str, key_id: str, name: str, lifetime: timedelta, now: datetime) -> None:
+def note(session: Session, nonce: str, key_id: str, name: str, expires_at: datetime, now: datetime) -> None:
     """Record that a session was seen now."""
-    seen = {"seen_at": now, "expires_at": now + lifetime}
+    seen = {"seen_at": now, "expires_at": expires_at}
     row = insert(ConsoleSession).values(nonce=nonce, key_id=key_id, name=name, **seen)
     session.execute(row.on_conflict_do_update(index_elements=["nonce"], set_=seen))
 

@@ -281,4 +281,6 @@ def _sign_in_provider(settings: Settings) -> Finding:
         provider.examine()
     except SignInUnavailable as error:
         return Finding("wrong", "sign-in provider", f"{provider.name} cannot be used: {error}")
+    if settings.passwordless_only and not settings.oidc_admin_groups:
+        return Finding("note", "sign-in provider", "OIDC_ADMIN_GROUPS is not set: nobody can be admin in the console")
     return Finding("ok", "sign-in provider", f"{provider.name} answers; it must know {provider.callback_url}")

@@ -2,11 +2,11 @@
 
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,8 @@ from app.utils.json_types import JsonObject
 KEY_PREFIX = "person:"
 """A session of a person has this and their id in place of the id of an API key."""
 MARK_BYTES = 12
+KEPT = timedelta(days=90)
+"""After their last sign-in. Their sessions ended long before."""
 SORT_KEY = (Person.signed_in_at, Person.id)
 
 
@@ -135,6 +137,11 @@ def sign_out(session: Session, person_id: UUID) -> Person:
     console_sessions.end_all(session, key_id(person))
     session.flush()
     return person
+
+
+def delete_absent(session: Session, now: datetime) -> None:
+    """Delete people who have not signed in for a long time. The audit still names them."""
+    session.execute(delete(Person).where(Person.signed_in_at < now - KEPT))
 
 
 def _new_mark() -> str:

@@ -9,7 +9,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord, SignOut
-from app.services import console_sessions, lags
+from app.services import console_sessions, lags, people
 from app.services.evaluation import group_slots, known_values, minute_counts, rule_set
 from app.services.ingest import budget, callbacks, quarantine
 from app.services.logs import partitions, tallies
@@ -74,6 +74,7 @@ def _expire_records(now: datetime) -> None:
         quarantine.trim(session)
         session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
         console_sessions.delete_expired(session, now)
+        people.delete_absent(session, now)
         lags.delete_expired(session, now)
         session.execute(delete(SignOut).where(SignOut.at < now - SIGN_OUTS_KEPT))
         session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))

@@ -1,6 +1,7 @@
 """How the product reaches the sign-in provider: by TLS, through the proxy, and not for ever."""
 
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,12 +11,13 @@ import trustme
 
 from app.config import get_settings
 from app.errors import SignInUnavailable
-from app.services.openid.provider import Provider
+from app.services.openid.provider import MAX_AT_ONCE, Provider
 from app.utils import tls
 from tests.conftest import forget
 from tests.kits.forward_proxy import forward_proxy
 from tests.kits.identity_provider import CLIENT_ID, CLIENT_SECRET, identity_provider
-from tests.kits.receivers import drip, respond
+from tests.kits.receivers import Answer, drip, respond, silent
+from tests.kits.waiting import wait_until
 
 
 def provider_of(environment: pytest.MonkeyPatch, issuer: str, **settings: str) -> Provider:
@@ -83,13 +85,46 @@ def test_the_provider_is_asked_through_the_proxy(environment: pytest.MonkeyPatch
     ]
 
 
-def test_an_answer_that_drips_ends(environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.services.openid.requests.TIMEOUT_SECONDS", 1)
-    head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\n"
+DRIPS = {
+    "its head": drip(HEAD, b"A: b\r\n", every=0.1),
+    "its body": drip(HEAD + b"Content-Length: 9999\r\n\r\n", b" ", every=0.1),
+}
+
+
+@pytest.mark.parametrize("answer", [silent, *DRIPS.values()], ids=["silence", *DRIPS])
+@pytest.mark.parametrize("path", [".well-known/openid-configuration", "keys"])
+def test_an_answer_that_takes_too_long_ends(
+    environment: pytest.MonkeyPatch, monkeypatch: pytest.MonkeyPatch, path: str, answer: Answer
+) -> None:
+    monkeypatch.setattr("app.services.openid.requests.TIMEOUT_SECONDS", 0.5)
     with identity_provider() as found:
-        found.broken[".well-known/openid-configuration"] = drip(head, b" ", every=0.1)
-        with pytest.raises(SignInUnavailable, match="too slow"):
-            provider_of(environment, found.issuer).start("/")
+        found.broken[path] = answer
+        with pytest.raises(SignInUnavailable, match="Timeout"):
+            provider_of(environment, found.issuer).examine()
+
+
+def test_few_sign_ins_at_once_wait_for_a_provider_that_hangs(environment: pytest.MonkeyPatch) -> None:
+    answers: list[str] = []
+
+    def start() -> None:
+        try:
+            provider.start("/")
+        except SignInUnavailable as error:
+            answers.append(str(error))
+
+    with identity_provider() as found:
+        found.broken[".well-known/openid-configuration"] = silent
+        provider = provider_of(environment, found.issuer)
+        waiting = [threading.Thread(target=start) for _ in range(20)]
+        for thread in waiting:
+            thread.start()
+        wait_until(lambda: len(answers) >= 20 - MAX_AT_ONCE, "all but a few are told at once")
+        assert set(answers) == {"too many sign-ins wait for it"}
+        found.broken.clear()
+        for thread in waiting:
+            thread.join()
+        provider.start("/")
 
 
 def test_a_redirect_is_not_followed(environment: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import punctuation
 from typing import Annotated
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -78,7 +79,8 @@ def cookie_name(settings: Settings) -> str:
 def set_session(response: Response, settings: Settings, session: Session) -> None:
     """Set the session's cookie, and note that the session was seen."""
     with session_scope() as database:
-        console_sessions.note(database, session.nonce, session.key_id, session.name, session.lifetime, utc_now())
+        now = utc_now()
+        console_sessions.note(database, session.nonce, session.key_id, session.name, session.ends_at(now), now)
     response.set_cookie(
         cookie_name(settings),
         sessions.sign(settings.secret_keys, session),
@@ -255,6 +257,9 @@ Admin = Annotated[Viewer, Depends(posted_by(Scope.ADMIN))]
 
 def safe_next(target: str) -> str:
     """Return the address to go to after sign-in, if it is a path of this console; else the overview."""
-    parts = urlsplit(target)
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
     is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
-    return target if is_path and not parts.scheme and not parts.netloc else "/"
+    return quote(target, safe=punctuation) if is_path and not parts.scheme and not parts.netloc else "/"

@@ -49,6 +49,11 @@ class Session(NamedTuple):
         """How long the session lives without being used."""
         return REMEMBERED if self.remember else IDLE
 
+    def ends_at(self, now: datetime) -> datetime:
+        """Return when it ends if it is not used after now."""
+        idle = now + self.lifetime
+        return idle if self.until is None else min(idle, datetime.fromtimestamp(self.until, UTC))
+
 
 def new_session(key_id: str, key_mark: str, name: str, *, remember: bool) -> Session:
     """Start a session."""

@@ -28,9 +28,11 @@ class Identity(NamedTuple):
 
 def read_identity(claims: Mapping[str, Any], groups_claim: str) -> Identity:
     """Read a person from the claims of an ID token, completed by those of the userinfo endpoint."""
+    if claims.get("email_verified") in (False, "false"):
+        claims = {name: value for name, value in claims.items() if value != claims.get("email")}
     texts = (_line(claims.get(claim)) for claim in NAME_CLAIMS)
     name = next(filter(None, texts), "unnamed")[:MAX_NAME_LENGTH]
-    address = "" if claims.get("email_verified") in (False, "false") else _line(claims.get("email"))
+    address = _line(claims.get("email"))
     is_address = "@" in address and len(address) <= MAX_ADDRESS_LENGTH
     return Identity(claims["sub"], name, address if is_address else None, _groups(find_claim(claims, groups_claim)))
 
@@ -55,7 +57,7 @@ def scope_of(groups: frozenset[str], grants: Grants) -> Scope | None:
 def _groups(claim: Any) -> frozenset[str]:
     """Read a claim of groups: a list of texts, or one text."""
     listed = claim if isinstance(claim, list) else [claim]
-    return frozenset(group.strip() for group in listed if isinstance(group, str))
+    return frozenset(group for group in listed if isinstance(group, str))
 
 
 def _line(value: Any) -> str:

@@ -7,7 +7,9 @@ import base64
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 CALLBACK_PATH = "/sign-in/callback"
 """Where the provider sends people back to; it is registered there with the whole address."""
 DISCOVERY_SECONDS = 3_600.0
+MAX_AT_ONCE = 3
+"""Sign-ins that may wait for the provider: while it hangs, other requests need the threads."""
+MAX_SUBJECT_LENGTH = 255
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 log = structlog.get_logger()
@@ -46,7 +51,7 @@ class Metadata(msgspec.Struct, frozen=True):
     scopes_supported: list[str] | None = None
     id_token_signing_alg_values_supported: list[str] | None = None
     token_endpoint_auth_methods_supported: list[str] | None = None
-    authorization_response_iss_parameter_supported: bool = False
+    authorization_response_iss_parameter_supported: bool | None = None
 
 
 class Started(NamedTuple):
@@ -63,7 +68,7 @@ class Started(NamedTuple):
 
 
 class Provider:
-    """The provider of the settings. Its own words are logged, never shown: they come by way of the browser."""
+    """The provider of the settings. Of its own words only error codes are shown: anybody could have sent a text."""
 
     def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
         self._settings, self._clock = settings, clock
@@ -71,6 +76,7 @@ class Provider:
         self._proxy = settings.outgoing_proxy
         self._metadata = ReadCache(self._discover, DISCOVERY_SECONDS)
         self._keys = ReadCache(self._read_keys, DISCOVERY_SECONDS)
+        self._slots = threading.BoundedSemaphore(MAX_AT_ONCE)
 
     @property
     def name(self) -> str:
@@ -88,7 +94,8 @@ class Provider:
         Returns: the address to send the browser to, and what it keeps.
         Raises:  SignInUnavailable.
         """
-        metadata = self._metadata.get()
+        with self._slot():
+            metadata = self._metadata.get()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
         started = Started(state, nonce, verifier, target, int(self._clock().timestamp()))
         digest = hashlib.sha256(started.verifier.encode()).digest()
@@ -111,18 +118,19 @@ class Provider:
         Args:    answer: the query of the address that the provider sent them to.
         Raises:  SignInFailed if it proves nothing; SignInUnavailable.
         """
-        metadata = self._metadata.get()
-        issuer = answer.get("iss")  # tells providers apart
-        if issuer != metadata.issuer and (issuer or metadata.authorization_response_iss_parameter_supported):
-            raise SignInFailed("the answer came from another issuer")
-        if "code" not in answer:
-            raise SignInFailed(f"it sent no code ({_error_code(answer)})")
-        tokens = self._redeem(metadata, started, answer["code"])
-        if not isinstance(token := tokens.get("id_token"), str):
-            raise SignInFailed("its answer contains no ID token")
-        claims = self._check(metadata, token, started.nonce)
-        if self._is_incomplete(claims):
-            claims = self._userinfo(metadata, claims, tokens.get("access_token")) | claims
+        with self._slot():
+            metadata = self._metadata.get()
+            issuer = answer.get("iss")  # tells providers apart
+            if issuer != metadata.issuer and (issuer or metadata.authorization_response_iss_parameter_supported):
+                raise SignInFailed("the answer came from another issuer")
+            if "code" not in answer:
+                raise SignInFailed(f"it sent no code ({_error_code(answer)})")
+            tokens = self._redeem(metadata, started, answer["code"])
+            if not isinstance(token := tokens.get("id_token"), str):
+                raise SignInFailed("its answer contains no ID token")
+            claims = self._complete(metadata, self._check(metadata, token, started.nonce), tokens.get("access_token"))
+        if len(claims["sub"]) > MAX_SUBJECT_LENGTH or not claims["sub"].isprintable():
+            raise SignInFailed("it names the person by a text that no standard allows")
         return read_identity(claims, self._settings.oidc_groups_claim)
 
     def examine(self) -> None:
@@ -131,6 +139,15 @@ class Provider:
         Raises: SignInUnavailable.
         """
         self._keys.get(self._metadata.get().jwks_uri)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        if not self._slots.acquire(blocking=False):
+            raise SignInUnavailable("too many sign-ins wait for it")
+        try:
+            yield
+        finally:
+            self._slots.release()
 
     def _scopes(self, metadata: Metadata) -> list[str]:
         """Ask for groups by name where the provider knows that scope; others may reject the request for it."""
@@ -153,7 +170,8 @@ class Provider:
     def _is_safe(self, address: str) -> bool:
         """Return whether an address uses TLS, or is as local as the issuer."""
         try:
-            return web_address(address).scheme == "https" or urlsplit(self._issuer).scheme == "http"
+            secure = web_address(address).scheme == "https" or urlsplit(self._issuer).scheme == "http"
+            return secure and address.isascii()
         except ValueError:
             return False
 
@@ -203,29 +221,34 @@ class Provider:
         else:
             options = {"data": form | {"client_id": login[0], "client_secret": login[1]}}
         status, answer = ask(self._proxy, "POST", metadata.token_endpoint, **options)
-        if answer.get("error") == "invalid_client" or status == 401:
-            raise SignInUnavailable("it does not accept this client, see OIDC_CLIENT_ID and OIDC_CLIENT_SECRET")
-        if status == 400:
+        code = _error_code(answer)
+        if code in ("invalid_client", "unauthorized_client") or status == 401:
+            raise SignInUnavailable(f"it refuses this client ({code}), see OIDC_CLIENT_ID and OIDC_CLIENT_SECRET")
+        if code == "invalid_grant":
             raise SignInFailed("it does not accept the code: it was used, or is too old")
         if status != 200:
-            raise SignInUnavailable(f"it answers {urlsplit(metadata.token_endpoint).path} with {status}")
+            where = urlsplit(metadata.token_endpoint).path
+            raise SignInUnavailable(f"it answers {where} with {status} ({code})")
         return answer
 
-    def _is_incomplete(self, claims: Mapping[str, Any]) -> bool:
-        """Return whether the ID token lacks what the userinfo endpoint may add."""
-        wants_groups = find_claim(claims, self._settings.oidc_groups_claim) is None
-        return wants_groups or not claims.get("name") or not claims.get("email")
+    def _complete(self, metadata: Metadata, claims: dict[str, Any], token: Any) -> dict[str, Any]:
+        """Add what the ID token lacks and the userinfo endpoint says.
 
-    def _userinfo(self, metadata: Metadata, claims: Mapping[str, Any], token: Any) -> dict[str, Any]:
-        """Ask for more about the person; nothing where the provider does not tell."""
-        if metadata.userinfo_endpoint is None or not isinstance(token, str) or not token.isascii():
-            return {}
+        Raises: SignInUnavailable if groups could be there only, and it cannot be read: nobody loses access by that.
+        """
+        lacks_groups = find_claim(claims, self._settings.oidc_groups_claim) is None
+        complete = not lacks_groups and claims.get("name") and claims.get("email")
+        if complete or metadata.userinfo_endpoint is None or not isinstance(token, str) or not token.isascii():
+            return claims
         try:
             more = read(self._proxy, metadata.userinfo_endpoint, headers={"Authorization": f"Bearer {token}"})
         except SignInUnavailable as error:
+            if lacks_groups:
+                raise
             log.warning("the sign-in provider says no more of a person than the ID token", reason=str(error))
-            return {}
-        return more if more.get("sub") == claims["sub"] else {}
+            return claims
+        known = {name: value for name, value in claims.items() if value is not None}
+        return more | known if more.get("sub") == claims["sub"] else claims
 
 
 def _error_code(answer: Mapping[str, str]) -> str:

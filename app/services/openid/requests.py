@@ -1,6 +1,6 @@
 """Requests to the sign-in provider, through the proxy, with limits on size and time. Redirects are not followed."""
 
-import time
+import asyncio
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,7 +11,8 @@ from app.errors import SignInUnavailable
 from app.utils.proxies import Proxy
 from app.utils.tls import UNTRUSTED, is_untrusted, tls_context
 
-TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = 5
+"""For one request, from its name to the end of its answer. A sign-in sends up to four."""
 MAX_ANSWER_BYTES = 1024 * 1024
 
 
@@ -32,23 +33,28 @@ def ask(proxy: Proxy, method: str, url: str, **options: Any) -> tuple[int, dict[
     Returns: the status, and the JSON object; it is empty where the answer is none.
     Raises:  SignInUnavailable if no whole answer came.
     """
-    where, deadline = urlsplit(url).path, time.monotonic() + TIMEOUT_SECONDS
-    through = proxy.for_url(url)
     try:
-        with (
-            httpx.Client(timeout=TIMEOUT_SECONDS, verify=tls_context(), proxy=through, trust_env=False) as client,
-            client.stream(method, url, **options) as response,
-        ):
-            body = bytearray()
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MAX_ANSWER_BYTES or time.monotonic() > deadline:
-                    raise SignInUnavailable(f"its answer for {where} is too large or too slow")
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        status, body = asyncio.run(_send(proxy.for_url(url), method, url, options))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         why = f"{UNTRUSTED}, see SSL_CERT_FILE" if is_untrusted(error) else type(error).__name__
-        raise SignInUnavailable(f"it does not answer {where} ({why})") from None
+        raise SignInUnavailable(f"it does not answer {urlsplit(url).path} ({why})") from None
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
         content = None
-    return response.status_code, content if isinstance(content, dict) else {}
+    return status, content if isinstance(content, dict) else {}
+
+
+async def _send(proxy: str | None, method: str, url: str, options: dict[str, Any]) -> tuple[int, bytes]:
+    """Send a request. Only a loop can end one whose answer comes a line at a time."""
+    body = bytearray()
+    async with (
+        asyncio.timeout(TIMEOUT_SECONDS),
+        httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=tls_context(), proxy=proxy, trust_env=False) as client,
+        client.stream(method, url, **options) as response,
+    ):
+        async for piece in response.aiter_bytes():
+            body += piece
+            if len(body) > MAX_ANSWER_BYTES:
+                raise SignInUnavailable(f"its answer for {urlsplit(url).path} is too large")
+        return response.status_code, bytes(body)

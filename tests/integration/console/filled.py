@@ -52,7 +52,7 @@ class Filled:
                 identity = Identity(subject, name, f"{subject}@{LONG_WORD[:60]}.example.com", frozenset({"on-call"}))
                 person = people.sign_in(session, get_settings(), identity, now)
                 if person is not None:
-                    console_sessions.note(session, subject, people.key_id(person), name, timedelta(hours=12), now)
+                    console_sessions.note(session, subject, people.key_id(person), name, now + timedelta(hours=12), now)
         rule = self._make("rules", {**RULE, "name": f"Filtered {MARKUP}", "description": LONG_WORD})
         self._make("rules", {**RULE, "name": LONG_WORD[:200], "group_by": ["to"], "enabled": False})
         action = self._make("actions", WEBHOOK)

@@ -324,7 +324,9 @@ async def test_the_api_lists_the_last_hundred_sessions_of_a_key_that_are_not_ove
     with session_scope() as session:
         for number in range(MAX_LISTED + 1):
             seen_at = now - timedelta(minutes=number)
-            console_sessions.note(session, str(number), made["id"], f"No. {number}", timedelta(days=1), seen_at)
-        console_sessions.note(session, "over", made["id"], "Over", timedelta(0), now)
+            console_sessions.note(
+                session, str(number), made["id"], f"No. {number}", seen_at + timedelta(days=1), seen_at
+            )
+        console_sessions.note(session, "over", made["id"], "Over", now, now)
     (listed,) = (await api.get("/api/keys")).json()["items"]
     assert [each["name"] for each in listed["sessions"]] == [f"No. {number}" for number in range(MAX_LISTED)]

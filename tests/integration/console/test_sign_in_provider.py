@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -10,8 +10,10 @@ import httpx
 import pytest
 
 from app.api.console import session as sessions
-from app.config import Settings
-from app.services import doctor
+from app.api.security import Limiter
+from app.config import Settings, get_settings
+from app.database import session_scope
+from app.services import doctor, people
 from app.services.doctor import Finding
 from app.utils.clock import utc_now
 from tests.conftest import API_KEY, SECRET_KEY, forget
@@ -161,6 +163,85 @@ async def test_a_stranger_leaves_no_trace_and_who_lost_the_group_is_out_at_once(
     assert [(each["name"], each["scope"]) for each in listed] == [("Ann Lee", None)]
 
 
+async def test_nobody_loses_access_while_the_provider_cannot_say_their_groups(
+    browser: Browser, provider: IdentityProvider
+) -> None:
+    provider.in_token = ("sub", "name")
+    await sign_in(browser)
+    provider.broken["userinfo"] = respond(503)
+    async with Browser(browser.app) as elsewhere:
+        failed = await sign_in(elsewhere)
+    assert (failed.status_code, "userinfo with 503" in failed.text) == (502, True)
+    assert (await who(browser)).endswith(": write")
+
+
+async def test_a_claim_that_is_null_comes_from_userinfo(browser: Browser, provider: IdentityProvider) -> None:
+    provider.changed = {"groups": None}
+    await sign_in(browser)
+    assert (await who(browser)).endswith(": write")
+
+
+async def test_an_issuer_with_a_slash_at_its_end_has_the_same_people(
+    browser: Browser, provider: IdentityProvider, settings_change: Any
+) -> None:
+    await sign_in(browser)
+    settings_change(browser, OIDC_ISSUER=f"{provider.issuer}/")
+    assert (await who(browser)).endswith(": write")
+
+
+async def test_nobody_imitates_a_person_by_a_name_that_they_type(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in(name="Ann Lee (ann@example.com)")
+    await browser.submit(f"/alerts/{alert_id}/acknowledge")
+    async with Api(browser.app, API_KEY) as api:
+        alert = (await api.get(f"/api/alerts/{alert_id}")).json()
+    assert alert["acknowledged_by"] == "Ann Lee ann@example.com"
+
+
+async def test_a_session_is_listed_until_it_ends(browser: Browser) -> None:
+    await sign_in(browser)
+    found = sessions.read([SECRET_KEY], browser.cookies["giftpulse"].strip('"'), utc_now())
+    assert found is not None
+    later = utc_now() + timedelta(hours=11)
+    assert found[0].ends_at(later) == datetime.fromtimestamp(found[0].until or 0, UTC)
+    async with Api(browser.app, API_KEY) as api:
+        [person] = (await api.get("/api/people")).json()["items"]
+    assert datetime.fromisoformat(person["sessions"][0]["expires_at"]) <= utc_now() + timedelta(hours=12)
+
+
+async def test_people_who_have_not_come_for_long_are_deleted(browser: Browser) -> None:
+    await sign_in(browser)
+    now = utc_now()
+    for age, left in ((timedelta(days=89), 1), (timedelta(days=91), 0)):
+        with session_scope() as session:
+            people.delete_absent(session, now + age)
+        async with Api(browser.app, API_KEY) as api:
+            assert len((await api.get("/api/people")).json()["items"]) == left
+
+
+@pytest.mark.parametrize(
+    ("target", "led_to"),
+    [
+        ("//[", "/"),
+        ("http://[", "/"),
+        ("/\u2603?a=%41&b=\u00e4", "/%E2%98%83?a=%41&b=%C3%A4"),
+        ("/logs?q=" + "x" * 3_000, "/logs"),
+        ("/" + "x" * 3_000, "/"),
+        ("/logs?status=failed&q=a%20b+c", "/logs?status=failed&q=a%20b+c"),
+    ],
+)
+async def test_the_way_back_fits_into_a_cookie_and_an_address(browser: Browser, target: str, led_to: str) -> None:
+    answer = await sign_in(browser, target)
+    assert (answer.status_code, answer.headers["location"]) == (303, led_to)
+    assert (await browser.get("/sign-in", params={"next": target})).status_code == 303
+
+
+async def test_sign_ins_that_are_not_finished_do_not_pile_up(browser: Browser) -> None:
+    for _ in range(10):
+        await browser.get("/sign-in/start")
+    assert len([name for name in browser.cookies if name.startswith("giftpulse-sign-in-")]) <= 5
+
+
 async def test_a_star_lets_everybody_in(browser: Browser, provider: IdentityProvider, settings_change: Any) -> None:
     settings_change(browser, OIDC_READ_GROUPS="*")
     provider.person["groups"] = None
@@ -204,6 +285,8 @@ async def test_userinfo_of_another_person_is_not_believed(browser: Browser, prov
         ({"email_verified": False, "email": "boss@example.com"}, "Ann Lee (ann-7)"),
         ({"name": "Ann\u202e\n  Lee\x07"}, "Ann Lee (ann@example.com)"),
         ({"name": "<b>Ann</b>"}, "&lt;b&gt;Ann&lt;/b&gt; (ann@example.com)"),
+        ({"name": None, "email": "boss@example.com", "email_verified": False}, "ann-7 (ann-7)"),
+        ({"name": None, "preferred_username": "b@x", "email": "b@x", "email_verified": "false"}, "ann-7 (ann-7)"),
         ({"name": 7, "email": ["x@example.com"]}, "ann-7 (ann-7)"),
         ({"name": "A" * 5_000}, f"{'A' * 100} (ann@example.com)"),
     ],
@@ -228,6 +311,9 @@ FORGED: dict[str, dict[str, Any]] = {
     "no nonce": {"changed": {"nonce": None}},
     "no subject": {"changed": {"sub": None}},
     "a subject that is no text": {"changed": {"sub": 7}},
+    "a subject that cannot be stored": {"changed": {"sub": "ann\x00"}},
+    "a subject that hides what it is": {"changed": {"sub": "ann\u202e"}},
+    "a subject that fills the cookie": {"changed": {"sub": "a" * 256}},
     "not signed": {"algorithm": "none"},
     "signed with the client's secret": {"algorithm": "HS256"},
     "signed with a key that is not published": {"signs_with": "second"},
@@ -430,7 +516,8 @@ async def test_a_form_that_outlived_its_session_is_sent_after_the_sign_in(
     kept = dict(re.findall(r'name="(kept[^"]*)" value="([^"]*)"', page))
     assert kept["kept.reason"] == "Planned work"
     early = await browser.post("/sign-in", data=kept)
-    assert early.status_code == 403
+    assert (early.status_code, "You have not signed in yet" in early.text) == (401, True)
+    assert 'value="Planned work"' in early.text
     await sign_in(browser)
     again = await browser.post("/sign-in", data=kept)
     assert again.status_code == 200
@@ -462,6 +549,8 @@ BROKEN: dict[str, tuple[str, Any, str]] = {
     "no keys": ("keys", respond(200, b'{"keys": []}'), "none that signs"),
     "keys that fail": ("keys", respond(503), "503"),
     "tokens that fail": ("token", respond(500), "500"),
+    "another refusal": ("token", respond(400, b'{"error": "invalid_request"}'), "400 (invalid_request)"),
+    "the client may not do this": ("token", respond(400, b'{"error": "unauthorized_client"}'), "OIDC_CLIENT_ID"),
     "the client is refused": ("token", respond(401, b'{"error": "invalid_client"}'), "OIDC_CLIENT_SECRET"),
 }
 
@@ -497,11 +586,17 @@ async def test_a_provider_that_takes_its_client_in_the_form_alone(browser: Brows
 
 
 async def test_an_address_that_asks_too_often_waits(browser: Browser) -> None:
-    answers = [(await browser.get("/sign-in/start")).status_code for _ in range(61)]
-    assert (answers[59], answers[60]) == (303, 429)
+    back = await go_there(browser)
+    async with Browser(browser.app) as other:
+        for _ in range(60):
+            state = parse_qs(urlsplit((await other.get("/sign-in/start")).headers["location"]).query)["state"][0]
+            assert (await other.get("/sign-in/callback", params={"state": state})).status_code == 403
+    assert (await browser.get(back)).status_code == 429
+    browser.app.state.limiter = Limiter(get_settings())
+    assert leads_to(await browser.get(back)) == "/", "a minute later the same sign-in is finished"
 
 
-async def test_the_doctor_says_whether_people_can_sign_in(
+def test_the_doctor_says_whether_people_can_sign_in(
     database: str, provider: IdentityProvider, settings: Settings
 ) -> None:
     def told() -> Finding:

@@ -63,9 +63,12 @@ def sign_in(request: Request, form: PostedForm) -> Response:
     """Start a session of 30 days with the scope of the key that made the code."""
     check_origin(request)
     settings = settings_of(request)
+    if settings.passwordless_only:
+        error = f"People sign in here with {request.app.state.provider.name}: open the sign-in page."
+        return render(request, None, "phone_sign_in.html", {"code": "", "error": error}, 403)
     with session_scope() as database:
         found = console_state.use_token(database, form.get("code"), utc_now())
-    if found is None or settings.passwordless_only:
+    if found is None:
         return render(request, None, "phone_sign_in.html", {"code": "", "error": USED_UP}, 401)
     answer = redirect(request, "/", Flash("This phone is signed in for 30 days."))
     set_session(answer, settings, sessions.new_session(found.key_id, found.key_mark, found.name, remember=True))

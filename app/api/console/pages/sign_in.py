@@ -26,6 +26,7 @@ from app.services import console_sessions, keys
 from app.utils.clock import utc_now
 
 router = make_router()
+NOT_YET = "You have not signed in yet. Sign in first, then send what you typed."
 NO_KEYS = "People sign in here with {}, not with a key."
 WRONG_KEY = "This is not a valid API key. Check that it is whole, or ask for another one."
 
@@ -44,12 +45,15 @@ def sign_in(request: Request, form: PostedForm) -> Response:
     """Start a session for a valid key."""
     check_origin(request)
     settings = settings_of(request)
-    target, name, remember = safe_next(form.get("next", "/")), form.get("name"), bool(form.get("remember"))
+    target, remember = safe_next(form.get("next", "/")), bool(form.get("remember"))
+    # Parentheses are for what we add: nobody imitates a person of the sign-in provider, with their address.
+    name = form.get("name").replace("(", "").replace(")", "")
     kept_path, kept = kept_form.read(form)
     ask = partial(sign_in_page, request, target, name=name, remember=remember, kept_path=kept_path, kept=kept)
     sends_kept = kept_form.takes_forms(request, kept_path)
-    if sends_kept and not form.get("key") and (viewer := find_viewer(request)):
-        return kept_form.ask_again(request, viewer, kept_path, kept)
+    if sends_kept and not form.get("key"):
+        viewer = find_viewer(request)
+        return kept_form.ask_again(request, viewer, kept_path, kept) if viewer else ask(error=NOT_YET, status=401)
     if settings.passwordless_only:
         return ask(error=NO_KEYS.format(request.app.state.provider.name), status=403)
     try:

@@ -30,6 +30,10 @@ MAX_SECONDS = 600
 COOKIE_LETTERS = 12
 """Letters of the state in the cookie's name, so that sign-ins in two tabs do not disturb each other."""
 SIGN_INS_PER_MINUTE = RateLimitItemPerMinute(60)
+MAX_TARGET_LENGTH = 1_500
+"""Browsers drop a cookie of more than 4,096 bytes."""
+MAX_OPEN = 4
+"""Sign-ins of one browser that may wait to be finished, beside a new one."""
 NOT_OURS = "This sign-in was started in another browser, or more than ten minutes ago. Sign in again."
 
 
@@ -45,7 +49,7 @@ def _cookie_name(settings: Settings, state: str) -> str:
 
 
 def _limit(request: Request) -> None:
-    """Limit what one address makes us ask of the provider."""
+    """Limit what one address makes us ask of the provider. To start asks for nothing, once its document is known."""
     address = request.client.host if request.client else "unknown"
     detail = "This address has signed in too often; wait a minute."
     request.app.state.limiter.hit(SIGN_INS_PER_MINUTE, f"provider:{address}", detail)
@@ -54,15 +58,14 @@ def _limit(request: Request) -> None:
 @router.get("/sign-in/start")
 def start(request: Request) -> Response:
     """Send a person to the provider."""
-    settings, target = settings_of(request), safe_next(request.query_params.get("next", "/"))
+    settings, target = settings_of(request), _short(safe_next(request.query_params.get("next", "/")))
     try:
-        _limit(request)
         address, started = _provider(request).start(target)
-    except Refused as error:
-        return sign_in_page(request, target, error=error.detail, status=error.status)
     except SignInUnavailable as error:
         return _failed(request, target, error, 502)
     answer = redirect(request, address)
+    for name in [each for each in request.cookies if each.startswith(_cookie_name(settings, ""))][:-MAX_OPEN]:
+        _forget(answer, settings, name)
     answer.set_cookie(
         _cookie_name(settings, started.state),
         encrypt(settings.secret_keys, msgspec.json.encode(started).decode()),
@@ -84,16 +87,15 @@ def come_back(request: Request) -> Response:
         return sign_in_page(request, "/", error=NOT_OURS, status=400)
     try:
         _limit(request)
-        answer = _let_in(request, settings, started, provider.finish(started, query))
     except Refused as error:
-        answer = sign_in_page(request, started.target, error=error.detail, status=error.status)
+        return sign_in_page(request, started.target, error=error.detail, status=error.status)
+    try:
+        answer = _let_in(request, settings, started, provider.finish(started, query))
     except SignInFailed as error:
         answer = _failed(request, started.target, error, 403)
     except SignInUnavailable as error:
         answer = _failed(request, started.target, error, 502)
-    answer.delete_cookie(
-        _cookie_name(settings, started.state), path="/", secure=settings.is_https, httponly=True, samesite="lax"
-    )
+    _forget(answer, settings, _cookie_name(settings, started.state))
     return answer
 
 
@@ -116,6 +118,16 @@ def _let_in(request: Request, settings: Settings, started: Started, identity: Id
     answer = redirect(request, started.target)
     set_session(answer, settings, session)
     return answer
+
+
+def _short(target: str) -> str:
+    """Return a target that fits into a cookie: without its filters, if it is too long with them."""
+    path = target.partition("?")[0]
+    return next((each for each in (target, path) if len(each) <= MAX_TARGET_LENGTH), "/")
+
+
+def _forget(answer: Response, settings: Settings, name: str) -> None:
+    answer.delete_cookie(name, path="/", secure=settings.is_https, httponly=True, samesite="lax")
 
 
 def _started(request: Request, settings: Settings, state: str) -> Started | None:
