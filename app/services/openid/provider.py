@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 CALLBACK_PATH = "/sign-in/callback"
 """Where the provider sends people back to; it is registered there with the whole address."""
 DISCOVERY_SECONDS = 3_600.0
-MAX_AT_ONCE = 3
-"""Sign-ins that may wait for the provider: while it hangs, other requests need the threads."""
+MAX_AT_ONCE = 6
+"""Sign-ins that may wait for the provider: while it hangs, other requests need most of the threads."""
 MAX_SUBJECT_LENGTH = 255
 DISCOVERY_PATH = "/.well-known/openid-configuration"
 
