@@ -1,5 +1,6 @@
 """Signing in with a provider of OpenID Connect: who gets in, as whom, and for how long; and who does not."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from app.database import session_scope
 from app.services import doctor, people
 from app.services.doctor import Finding
 from app.utils.clock import utc_now
+from app.utils.crypto import decrypt, encrypt
 from tests.conftest import API_KEY, SECRET_KEY, forget
 from tests.integration.api.conftest import Api, make_app
 from tests.integration.console.conftest import Browser, leads_to
@@ -375,6 +377,17 @@ async def test_sign_ins_in_two_tabs_do_not_disturb_each_other(browser: Browser) 
     first, second = await go_there(browser, "/rules"), await go_there(browser, "/logs")
     assert leads_to(await browser.get(second)) == "/logs"
     assert leads_to(await browser.get(first)) == "/rules"
+
+
+@pytest.mark.parametrize(("minutes", "status"), [(9, 303), (11, 400), (-1, 400)])
+async def test_a_sign_in_may_take_ten_minutes(browser: Browser, minutes: int, status: int) -> None:
+    back = await go_there(browser)
+    [name] = [each for each in browser.cookies if each.startswith("giftpulse-sign-in-")]
+    kept = json.loads(decrypt([SECRET_KEY], browser.cookies[name].strip('"')))
+    kept[-1] -= minutes * 60
+    browser.cookies.delete(name)
+    browser.cookies.set(name, encrypt([SECRET_KEY], json.dumps(kept)))
+    assert (await browser.get(back)).status_code == status
 
 
 async def test_an_answer_of_another_state_is_refused(browser: Browser) -> None:
