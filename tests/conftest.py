@@ -45,6 +45,9 @@ engines.share()
 plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 """By default a traceback shows every variable, which takes seconds that a deadline may not have."""
+configure_structlog = structlog.configure
+structlog.configure = lambda **settings: configure_structlog(**settings | {"cache_logger_on_first_use": False})
+"""A cached logger keeps the settings of the test that used it first, so that later ones cannot capture what it says."""
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_giftpulse"
@@ -112,11 +115,12 @@ def logging_as_before() -> Iterator[None]:
 
     Its handler writes to the output of that test, which is then closed, and servers in threads of later tests log.
     """
-    root = logging.getLogger()
+    root, ours = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers, root.level
     yield
     root.handlers = handlers
     root.setLevel(level)
+    structlog.configure(**ours)
 
 
 @pytest.fixture(autouse=True)

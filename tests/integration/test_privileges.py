@@ -135,15 +135,14 @@ def test_what_the_library_says_of_a_connection_is_named(
 
 
 @pytest.fixture
-def output() -> Iterator[io.StringIO]:
+def output() -> io.StringIO:
     """What the process logs, as JSON."""
     written = io.StringIO()
     configure_logging("INFO", "json")
     handler = logging.getLogger().handlers[0]
     assert isinstance(handler, logging.StreamHandler)
     handler.setStream(written)
-    yield written
-    structlog.reset_defaults()
+    return written
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from app.utils.logging import configure_logging
 
@@ -18,7 +19,6 @@ def as_before() -> Iterator[None]:
     disabled = access.disabled
     yield
     access.disabled = disabled
-    structlog.reset_defaults()
 
 
 @pytest.mark.parametrize("_", [1, 2])
@@ -127,3 +127,13 @@ def test_repeated_errors_during_an_outage_are_one_line_per_minute(capsys: pytest
         "logs read",
     ]
     assert "exception" not in lines[0]
+
+
+def test_what_a_logger_says_in_a_later_test_is_captured_there() -> None:
+    logger, before = structlog.get_logger(), structlog.get_config()
+    configure_logging("INFO", "json")
+    logger.info("said in one test")
+    structlog.configure(**before)
+    with capture_logs() as lines:
+        logger.info("said in another")
+    assert [line["event"] for line in lines] == ["said in another"]
