@@ -104,13 +104,18 @@ def identify(request: Request, key: str | None) -> Principal | None:
     return principal_for(request, key)
 
 
+def address_of(request: Request) -> str:
+    """Return the address that a request came from, by which abuse is limited."""
+    return request.client.host if request.client else "unknown"
+
+
 def principal_for(request: Request, key: str) -> Principal | None:
     """Return the owner of a key, or None if it is wrong.
 
     Raises: Refused with 429 if the key or the address is over its limit.
     """
     limiter: Limiter = request.app.state.limiter
-    address = request.client.host if request.client else "unknown"
+    address = address_of(request)
     limiter.check_address(address, key)
     principal = _find(request.app.state.settings, key)
     limiter.record_key(address, key, good=principal is not None)

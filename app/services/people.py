@@ -68,6 +68,11 @@ def key_id(person: Person) -> str:
     return f"{KEY_PREFIX}{person.id}"
 
 
+def is_key_id(text: str) -> bool:
+    """Return whether a session has a person, and not an API key."""
+    return text.startswith(KEY_PREFIX)
+
+
 def find(session: Session, key: str, mark: str, issuer: str | None) -> Person | None:
     """Return the person of a session; None if they were signed out, or are another issuer's."""
     person = session.get(Person, UUID(key.removeprefix(KEY_PREFIX)))

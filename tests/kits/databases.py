@@ -190,7 +190,8 @@ def _inserted(cursor: Cursor, tables: Iterable[str]) -> dict[str, int]:
 
 def _rows(cursor: Cursor, table: str) -> str | None:
     cursor.execute(f"SELECT json_agg(held)::text FROM {table} AS held")
-    return cursor.fetchall()[0][0]  # type: ignore[no-any-return]
+    held: str | None = cursor.fetchall()[0][0]
+    return held
 
 
 def delete_all(session: Session) -> None:

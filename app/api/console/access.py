@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import structlog
 from fastapi import Depends, Request, Response
 
+from app.api.console import cookies
 from app.api.console import session as sessions
 from app.api.console.session import Session
 from app.api.deps import read_body, settings_of
@@ -59,7 +60,7 @@ class Viewer:
     @property
     def is_person(self) -> bool:
         """Whether the session is of a person of the sign-in provider, and not of an API key."""
-        return self.session.key_id.startswith(people.KEY_PREFIX)
+        return people.is_key_id(self.session.key_id)
 
     @property
     def name(self) -> str:
@@ -73,7 +74,7 @@ class Viewer:
 
 def cookie_name(settings: Settings) -> str:
     """Return the name of the session's cookie, which is bound to this host with HTTPS."""
-    return "__Host-giftpulse" if settings.is_https else "giftpulse"
+    return cookies.bound_name(settings, "giftpulse")
 
 
 def set_session(response: Response, settings: Settings, session: Session) -> None:
@@ -81,20 +82,13 @@ def set_session(response: Response, settings: Settings, session: Session) -> Non
     with session_scope() as database:
         now = utc_now()
         console_sessions.note(database, session.nonce, session.key_id, session.name, session.ends_at(now), now)
-    response.set_cookie(
-        cookie_name(settings),
-        sessions.sign(settings.secret_keys, session),
-        max_age=int(session.lifetime.total_seconds()) if session.remember else None,
-        path="/",
-        secure=settings.is_https,
-        httponly=True,
-        samesite="lax",
-    )
+    seconds = int(session.lifetime.total_seconds()) if session.remember else None
+    cookies.keep(response, settings, cookie_name(settings), sessions.sign(settings.secret_keys, session), seconds)
 
 
 def clear_session(response: Response, settings: Settings) -> None:
     """Delete the session's cookie."""
-    response.delete_cookie(cookie_name(settings), path="/", secure=settings.is_https, httponly=True, samesite="lax")
+    cookies.drop(response, settings, cookie_name(settings))
 
 
 def find_viewer(request: Request) -> Viewer | None:
@@ -128,7 +122,7 @@ def _principal(settings: Settings, session: Session) -> Principal | None:
     with session_scope() as database:
         if keys.is_signed_out(database, session.nonce):
             return None
-        if session.key_id.startswith(people.KEY_PREFIX):
+        if people.is_key_id(session.key_id):
             person = people.find(database, session.key_id, session.key_mark, settings.oidc_issuer)
             scope = None if person is None else people.current_scope(person, settings)
             return None if scope is None else Principal(session.key_id, session.name, scope)

@@ -7,6 +7,7 @@ import orjson
 from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer
 
+from app.api.console import cookies
 from app.api.deps import settings_of
 from app.config import Settings
 
@@ -28,15 +29,7 @@ def set_flash(answer: Response, settings: Settings, flash: Flash) -> None:
     """Add the message to a response, shortened to what a cookie holds."""
     shown = flash._replace(text=flash.text[:MAX_FLASH_LENGTH])
     value = _flash_signer(settings).sign(orjson.dumps([*shown]).hex()).decode()
-    answer.set_cookie(
-        FLASH_COOKIE,
-        value,
-        max_age=FLASH_SECONDS,
-        path="/",
-        secure=settings.is_https,
-        httponly=True,
-        samesite="lax",
-    )
+    cookies.keep(answer, settings, FLASH_COOKIE, value, FLASH_SECONDS)
 
 
 def read_flash(request: Request) -> Flash | None:

@@ -8,9 +8,8 @@ import hashlib
 import re
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_plus, urlencode, urlsplit
@@ -70,8 +69,8 @@ class Started(NamedTuple):
 class Provider:
     """The provider of the settings. Of its own words only error codes are shown: anybody could have sent a text."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], datetime] = utc_now) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._issuer = settings.oidc_issuer or ""
         self._proxy = settings.outgoing_proxy
         self._metadata = ReadCache(self._discover, DISCOVERY_SECONDS)
@@ -97,7 +96,7 @@ class Provider:
         with self._slot():
             metadata = self._metadata.get()
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        started = Started(state, nonce, verifier, target, int(self._clock().timestamp()))
+        started = Started(state, nonce, verifier, target, int(utc_now().timestamp()))
         digest = hashlib.sha256(started.verifier.encode()).digest()
         query = {
             "response_type": "code",
@@ -195,7 +194,7 @@ class Provider:
             client_id=self._settings.oidc_client_id or "",
             nonce=nonce,
             algorithms=metadata.id_token_signing_alg_values_supported or id_token.DEFAULT_ALGORITHMS,
-            now=self._clock(),
+            now=utc_now(),
         )
         try:
             try:

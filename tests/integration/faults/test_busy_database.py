@@ -31,6 +31,7 @@ from app.tasks import jobs, outage, slots
 from app.utils import database_errors, db_retry
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
+from app.utils.json_types import JsonObject
 from tests.conftest import API_KEY, forget
 from tests.factories import alert_row
 from tests.feeding import Feed, log
@@ -189,12 +190,12 @@ ORDER_OF_LOCKS = (
 RULES_OF_DOCUMENT = ("edited", "dropped")
 
 
-def _import(rules: Sequence[str], actions: Mapping[str, object], **fields: object) -> None:
+def _import(rules: Sequence[str], actions: Mapping[str, JsonObject], **fields: object) -> None:
     """Import rules, each with these fields, and actions by their slugs; prune others."""
     document = {
         "version": 1,
         "rules": [RULE | {"slug": f"{slug}-rule"} | fields for slug in rules],
-        "actions": [{"slug": slug, **action} for slug, action in actions.items()],  # type: ignore[dict-item]
+        "actions": [{"slug": slug, **action} for slug, action in actions.items()],
     }
     with session_scope() as session:
         transfer.apply_document(session, json.dumps(document), get_settings(), "ann", utc_now(), prune=True)

@@ -7,12 +7,14 @@ import structlog
 from fastapi import Request, Response
 from limits import RateLimitItemPerMinute
 
+from app.api.console import cookies
 from app.api.console import session as sessions
 from app.api.console.access import safe_next, set_session
 from app.api.console.rendering import redirect
 from app.api.console.routing import make_router, sign_in_page
 from app.api.deps import settings_of
 from app.api.problems import Refused
+from app.api.security import address_of
 from app.config import Settings
 from app.database import session_scope
 from app.errors import NotFound, SignInFailed, SignInUnavailable
@@ -45,14 +47,13 @@ def _provider(request: Request) -> Provider:
 
 
 def _cookie_name(settings: Settings, state: str) -> str:
-    return f"{'__Host-' if settings.is_https else ''}giftpulse-sign-in-{state[:COOKIE_LETTERS]}"
+    return cookies.bound_name(settings, f"giftpulse-sign-in-{state[:COOKIE_LETTERS]}")
 
 
 def _limit(request: Request) -> None:
     """Limit what one address makes us ask of the provider. To start asks for nothing, once its document is known."""
-    address = request.client.host if request.client else "unknown"
     detail = "This address has signed in too often; wait a minute."
-    request.app.state.limiter.hit(SIGN_INS_PER_MINUTE, f"provider:{address}", detail)
+    request.app.state.limiter.hit(SIGN_INS_PER_MINUTE, f"provider:{address_of(request)}", detail)
 
 
 @router.get("/sign-in/start")
@@ -65,16 +66,9 @@ def start(request: Request) -> Response:
         return _failed(request, target, error, 502)
     answer = redirect(request, address)
     for name in [each for each in request.cookies if each.startswith(_cookie_name(settings, ""))][:-MAX_OPEN]:
-        _forget(answer, settings, name)
-    answer.set_cookie(
-        _cookie_name(settings, started.state),
-        encrypt(settings.secret_keys, msgspec.json.encode(started).decode()),
-        max_age=MAX_SECONDS,
-        path="/",
-        secure=settings.is_https,
-        httponly=True,
-        samesite="lax",
-    )
+        cookies.drop(answer, settings, name)
+    kept = encrypt(settings.secret_keys, msgspec.json.encode(started).decode())
+    cookies.keep(answer, settings, _cookie_name(settings, started.state), kept, MAX_SECONDS)
     return answer
 
 
@@ -95,7 +89,7 @@ def come_back(request: Request) -> Response:
         answer = _failed(request, started.target, error, 403)
     except SignInUnavailable as error:
         answer = _failed(request, started.target, error, 502)
-    _forget(answer, settings, _cookie_name(settings, started.state))
+    cookies.drop(answer, settings, _cookie_name(settings, started.state))
     return answer
 
 
@@ -124,10 +118,6 @@ def _short(target: str) -> str:
     """Return a target that fits into a cookie: without its filters, if it is too long with them."""
     path = target.partition("?")[0]
     return next((each for each in (target, path) if len(each) <= MAX_TARGET_LENGTH), "/")
-
-
-def _forget(answer: Response, settings: Settings, name: str) -> None:
-    answer.delete_cookie(name, path="/", secure=settings.is_https, httponly=True, samesite="lax")
 
 
 def _started(request: Request, settings: Settings, state: str) -> Started | None:
